@@ -1,0 +1,159 @@
+"""The two questions that the edge asks: SSM for its parameters, Cognito for a pool's keys  shell."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+
+from .errors import (
+    ConfigurationUnavailableError,
+    CredentialsUnavailableError,
+    KeysUnavailableError,
+)
+from .fetch import Call, Client, Endpoint, FetchError, Pending, parse_endpoint
+from .jwks import JwksError, KeySet, load_crypto, parse_jwks
+from .parameters import NAMES, Configuration, ParametersError, Pool, parse_parameters
+from .settings import Settings
+from .sigv4 import Credentials, sign
+from .strict_json import StrictJsonError, parse_object
+
+_SSM_TARGET = "AmazonSSM.GetParameters"
+_SSM_CONTENT_TYPE = "application/x-amz-json-1.1"
+
+
+def credentials_from_environment() -> Credentials:
+    """Read the execution role's credentials, which Lambda puts into the environment.
+
+    Raises:
+        CredentialsUnavailableError: They are not there.
+    """
+    access_key_id = os.environ.get("AWS_ACCESS_KEY_ID")
+    secret_access_key = os.environ.get("AWS_SECRET_ACCESS_KEY")
+    if not access_key_id or not secret_access_key:
+        raise CredentialsUnavailableError(
+            "The gateway has no credentials to sign with.",
+            internal="AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not both in the environment",
+        )
+    return Credentials(access_key_id, secret_access_key, os.environ.get("AWS_SESSION_TOKEN") or None)
+
+
+def endpoint(service: str, host: str) -> Endpoint:
+    """Return a service's endpoint; the SDKs' own environment variables name another one.
+
+    Args:
+        service: As in ``AWS_ENDPOINT_URL_<service>``.
+        host: The service's real host.
+
+    Raises:
+        FetchError: The variable holds no acceptable URL.
+    """
+    url = os.environ.get(f"AWS_ENDPOINT_URL_{service}") or os.environ.get("AWS_ENDPOINT_URL")
+    return parse_endpoint(url or f"https://{host}")
+
+
+class ParameterSource:
+    """Reads the configuration by one ``GetParameters`` call; remembers the last, so that it is parsed once a version."""
+
+    def __init__(self, client: Client, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+        self._last: Configuration | None = None
+
+    def load(self, now: float) -> Configuration:
+        """Read and parse the parameters.
+
+        Args:
+            now: Seconds since the epoch, for the signature.
+
+        Raises:
+            ConfigurationUnavailableError: They could not be read, or are broken.
+            CredentialsUnavailableError: There is nothing to sign the call with.
+        """
+        credentials = credentials_from_environment()
+        try:
+            pending = self._start(credentials, now)
+            load_crypto()  # the dearest import of a cold start, while SSM answers; nothing later on
+            answer = pending.result()
+            values = self._values(answer.status, answer.body)
+            if self._last is None or self._last.source != values:
+                self._last = parse_parameters(values, policy_required=self._settings.policy_required)
+        except (FetchError, ParametersError) as error:
+            raise ConfigurationUnavailableError(
+                "The gateway cannot read its configuration right now. Nothing is wrong with your request; try again.",
+                internal=f"parameters below {self._settings.parameter_prefix}: {error}",
+            ) from error
+        return self._last
+
+    def _start(self, credentials: Credentials, now: float) -> Pending:
+        region = self._settings.parameter_region
+        server = endpoint("SSM", f"ssm.{region}.amazonaws.com")
+        names = [f"{self._settings.parameter_prefix}/{name}" for name in NAMES]
+        body = json.dumps({"Names": names, "WithDecryption": False}).encode()
+        headers = {
+            "host": server.authority,
+            "content-type": _SSM_CONTENT_TYPE,
+            "x-amz-target": _SSM_TARGET,
+        }
+        headers.update(
+            sign(
+                method="POST",
+                path=server.path + "/",
+                query="",
+                headers=headers.items(),
+                payload_hash=hashlib.sha256(body).hexdigest(),
+                credentials=credentials,
+                region=region,
+                service="ssm",
+                now=now,
+            )
+        )
+        del headers["host"]
+        return self._client.start(Call(server, "POST", "/", headers, body))
+
+    def _values(self, status: int, body: bytes) -> Mapping[str, str]:
+        """Return the parameters that exist, by name without prefix."""
+        try:
+            document = parse_object(body)
+        except StrictJsonError as error:
+            raise FetchError(f"GetParameters answered {status} with what is {error}") from error
+        if status != 200:
+            # "__type" names the error: ThrottlingException, AccessDeniedException, …
+            kind = str(document.get("__type", "")).rpartition("#")[2][:80]
+            raise FetchError(f"GetParameters answered {status} {kind}")
+        parameters = document.get("Parameters")
+        if not isinstance(parameters, list):
+            raise FetchError("GetParameters answered without a list of parameters")
+        prefix = self._settings.parameter_prefix + "/"
+        values = {}
+        for parameter in parameters:
+            name, value = (parameter.get(key) for key in ("Name", "Value")) if isinstance(parameter, dict) else ("", "")
+            if isinstance(name, str) and isinstance(value, str) and name.startswith(prefix):
+                values[name.removeprefix(prefix)] = value
+        return values
+
+
+class KeySource:
+    """Reads a pool's key set."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def load(self, pool: Pool) -> KeySet:
+        """Read the pool's JWKS.
+
+        Raises:
+            KeysUnavailableError: It could not be read, or has no usable key.
+        """
+        try:
+            server = endpoint("COGNITO_IDENTITY_PROVIDER", f"cognito-idp.{pool.region}.amazonaws.com")
+            call = Call(server, "GET", f"/{pool.pool_id}/.well-known/jwks.json", {"Accept": "application/json"})
+            answer = self._client.start(call).result()
+            if answer.status != 200:
+                raise FetchError(f"the key endpoint answered {answer.status}")
+            return parse_jwks(answer.body)
+        except (FetchError, JwksError) as error:
+            raise KeysUnavailableError(
+                "The gateway cannot read the user pool's signing keys right now. Nothing is known to be wrong with your "
+                "token; try again.",
+                internal=f"keys of {pool.pool_id}: {error}",
+            ) from error

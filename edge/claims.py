@@ -1,0 +1,200 @@
+"""Verified claims, and the checks that make them so (RFC 7519 §4.1; Cognito's token pages)  pure."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import (
+    ExpiredTokenError,
+    MalformedTokenError,
+    MissingClaimError,
+    NotYetValidError,
+    WrongClientError,
+    WrongIssuerError,
+    WrongTokenUseError,
+    excerpt,
+    iso8601,
+)
+
+# Clocks of edges differ, so a token may seem to come from the near future. Seconds.
+MAX_CLOCK_LEAD_S = 300
+
+# 9999-12-31T23:59:59Z, the last second that people and most software can write.
+LAST_SECOND = 253_402_300_799
+
+ID = "id"
+ACCESS = "access"
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedClaims:
+    """What a token says once ``verify`` has found it true; nothing else constructs one.
+
+    Attributes:
+        pool_id: The user pool whose key signed it.
+        issuer: ``iss``.
+        sub: The user's (or machine client's) id within the pool.
+        username: ``cognito:username`` of an ID token, ``username`` of an access token; "" for machine clients.
+        email: ``email``, if Cognito has verified it; otherwise "".
+        token_use: ``id`` or ``access``.
+        client_id: ``aud`` of an ID token, ``client_id`` of an access token.
+        exp: Seconds since the epoch, at which the token ends.
+        not_before: The latest of ``iat``, ``nbf`` and ``auth_time``, seconds since the epoch.
+        groups: ``cognito:groups``.
+        scopes: ``scope``, split.
+        claims: Every claim, unknown ones included.
+        payload: The same as sent: base64url of JSON.
+    """
+
+    pool_id: str
+    issuer: str
+    sub: str
+    username: str
+    email: str
+    token_use: str
+    client_id: str
+    exp: int
+    not_before: int
+    groups: tuple[str, ...]
+    scopes: tuple[str, ...]
+    claims: dict[str, Any] = field(repr=False)
+    payload: str = field(repr=False)
+
+
+def check_claims(
+    claims: dict[str, Any],
+    *,
+    issuers: Collection[str],
+    client_ids: Collection[str],
+    pool_id: str,
+    payload: str,
+    is_access_typ: bool,
+    leeway_s: int,
+    now: float,
+) -> VerifiedClaims:
+    """Check every claim of a token whose signature holds.
+
+    Unknown claims are carried and not judged: "all claims that are not understood by implementations MUST be ignored"
+    (RFC 7519 §4). ``at_hash`` is one of them: the access token it speaks of is not here.
+
+    Args:
+        claims: The payload.
+        issuers: The spellings of ``iss`` that the pool may use.
+        client_ids: The app clients whose tokens are accepted.
+        pool_id: The pool whose key verified the signature.
+        payload: The payload as sent.
+        is_access_typ: The header's ``typ`` is ``at+jwt``.
+        leeway_s: Seconds that a token lives beyond ``exp``.
+        now: Seconds since the epoch.
+
+    Raises:
+        AuthenticationError: The first check that fails, with what was expected and what came.
+    """
+    # "The processing of this claim is generally application specific": one of the issuers of the one pool. RFC 7519 §4.1.1
+    issuer = _required(claims, "iss")
+    if not isinstance(issuer, str) or issuer not in issuers:
+        raise WrongIssuerError(f"The token's iss has to be this gateway's user pool; it is {excerpt(issuer)}.")
+
+    token_use = _required(claims, "token_use")
+    if not isinstance(token_use, str) or token_use not in (ID, ACCESS):
+        raise WrongTokenUseError(f"The token's token_use has to be id or access; it is {excerpt(token_use)}.")
+    if is_access_typ and token_use != ACCESS:
+        # "at+jwt" marks access tokens, so that one kind cannot pass as the other. RFC 9068 §2.1, RFC 8725 §3.12
+        raise WrongTokenUseError("The token's typ is at+jwt, which only access tokens have; its token_use is id.")
+
+    # "If the principal processing the claim does not identify itself with a value in the "aud" claim when this claim is
+    # present, then the JWT MUST be rejected." RFC 7519 §4.1.3. Cognito's ID tokens name the client there, as one
+    # string; its access tokens name it in client_id, and with resource binding carry a URL in aud.
+    name = "aud" if token_use == ID else "client_id"
+    client_id = _required(claims, name)
+    if not isinstance(client_id, str) or client_id not in client_ids:
+        raise WrongClientError(
+            f"The token's {name} has to be an app client of this gateway; it is {excerpt(client_id)}."
+        )
+
+    sub = _required(claims, "sub")
+    if not isinstance(sub, str) or not sub:
+        raise MalformedTokenError(f"The token's sub has to be a string that names the user; it is {excerpt(sub)}.")
+
+    exp = _numeric_date(claims, "exp", required=True)
+    iat = _numeric_date(claims, "iat", required=True)
+    nbf = _numeric_date(claims, "nbf")
+    auth_time = _numeric_date(claims, "auth_time")
+    check_time(exp, max(iat, nbf, auth_time), leeway_s=leeway_s, now=now)
+
+    return VerifiedClaims(
+        pool_id=pool_id,
+        issuer=issuer,
+        sub=sub,
+        username=_optional_text(claims, "cognito:username" if token_use == ID else "username"),
+        email=_verified_email(claims),
+        token_use=token_use,
+        client_id=client_id,
+        exp=exp,
+        not_before=max(iat, nbf, auth_time),
+        groups=_groups(claims),
+        scopes=tuple(_optional_text(claims, "scope").split()),
+        claims=claims,
+        payload=payload,
+    )
+
+
+def check_time(exp: int, not_before: int, *, leeway_s: int, now: float) -> None:
+    """Check that a token has begun and has not ended; on every use, cached or not.
+
+    Raises:
+        ExpiredTokenError: ``now`` is at or past ``exp`` and the leeway.
+        NotYetValidError: It begins more than ``MAX_CLOCK_LEAD_S`` ahead.
+    """
+    # "identifies the expiration time on or after which the JWT MUST NOT be accepted for processing" RFC 7519 §4.1.4
+    if exp <= now - leeway_s:
+        raise ExpiredTokenError(f"The token expired at {iso8601(exp)}; it is {iso8601(now)} now. Sign in again.")
+    # "identifies the time before which the JWT MUST NOT be accepted … Implementers MAY provide for some small leeway,
+    # usually no more than a few minutes, to account for clock skew." RFC 7519 §4.1.5
+    if not_before > now + MAX_CLOCK_LEAD_S:
+        raise NotYetValidError(
+            f"The token begins at {iso8601(not_before)}; it is {iso8601(now)} now. One of the two clocks is wrong."
+        )
+
+
+def _required(claims: dict[str, Any], name: str) -> Any:
+    if name not in claims:
+        raise MissingClaimError(f"The token has no {name} claim.")
+    return claims[name]
+
+
+def _numeric_date(claims: dict[str, Any], name: str, *, required: bool = False) -> int:
+    """Return a NumericDate; 0 when it is absent and may be.
+
+    Cognito issues whole seconds; a string, a fraction, a boolean or a year past 9999 is nobody's honest token.
+    """
+    if name not in claims and not required:
+        return 0
+    value = _required(claims, name)
+    if type(value) is not int:
+        raise MalformedTokenError(
+            f"The token's {name} has to be a whole number of seconds since 1970; it is {excerpt(value)}."
+        )
+    if not 0 <= value <= LAST_SECOND:
+        raise MalformedTokenError(f"The token's {name} lies outside the years 1970 to 9999.")
+    return value
+
+
+def _groups(claims: dict[str, Any]) -> tuple[str, ...]:
+    groups = claims.get("cognito:groups", [])
+    if not isinstance(groups, list) or not all(isinstance(group, str) and group for group in groups):
+        raise MalformedTokenError("The token's cognito:groups has to be a list of names.")
+    return tuple(groups)
+
+
+def _optional_text(claims: dict[str, Any], name: str) -> str:
+    value = claims.get(name, "")
+    if not isinstance(value, str):
+        raise MalformedTokenError(f"The token's {name} has to be a string; it is {excerpt(value)}.")
+    return value
+
+
+def _verified_email(claims: dict[str, Any]) -> str:
+    # Cognito writes a boolean; attribute mappings of federated users have been seen to write the string.
+    email = _optional_text(claims, "email")
+    return email if claims.get("email_verified") in (True, "true") else ""

@@ -1,0 +1,153 @@
+"""CloudFront's origin-request event <-> what the gateway works with  pure.
+
+Source: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/lambda-event-structure.html
+
+The event's own request is changed in place and returned: a request rebuilt from parts loses its read-only headers, and
+CloudFront answers 502 to a function that "tried to delete" one.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from .errors import ConfigurationUnavailableError
+from .target import Target
+
+# Viewer headers that never reach the backend: identity is the gateway's to state (x-cognito-*), as is SigV4's (x-amz-*),
+# and the bearer token ends here. "_" counts as "-": many servers cannot tell the two apart.
+_DROPPED_PREFIXES = ("x-cognito-", "x-amz-")
+_DROPPED = frozenset({"authorization", "forwarded", "x-forwarded-host"})
+# CloudFront's own, never exposed to a function and not to be touched if they were.
+_KEPT_PREFIX = "x-amz-cf-"
+
+
+class Request:
+    """One origin-request event; a class because the event is changed in place when the request is sent on.
+
+    Attributes:
+        method: HTTP method.
+        uri: Raw path.
+        querystring: Raw query without ``?``.
+        request_id: CloudFront's id of the request.
+        distribution_domain: For example ``d111111abcdef8.cloudfront.net``.
+        origin_domain: The function URL's host.
+        origin_path: Prefix that CloudFront puts before ``uri`` on the wire.
+    """
+
+    __slots__ = (
+        "_request",
+        "distribution_domain",
+        "method",
+        "origin_domain",
+        "origin_path",
+        "querystring",
+        "request_id",
+        "uri",
+    )
+
+    def __init__(self, event: Mapping[str, Any]) -> None:
+        """Read the event.
+
+        Raises:
+            KeyError, TypeError, IndexError, AttributeError: It is no origin-request event of a custom origin.
+        """
+        cf = event["Records"][0]["cf"]
+        config = cf["config"]
+        request = cf["request"]
+        origin = request["origin"]["custom"]
+        self._request: dict[str, Any] = request
+        self.request_id: str = config["requestId"]
+        self.distribution_domain: str = config["distributionDomainName"]
+        self.method: str = request["method"]
+        self.uri: str = request["uri"]
+        self.querystring: str = request.get("querystring") or ""
+        self.origin_domain: str = origin["domainName"]
+        self.origin_path: str = origin.get("path") or ""
+
+    def header(self, name: str) -> str | None:
+        """Return the first value of a header, or None; *name* in lower case."""
+        values = self._request["headers"].get(name)
+        return values[0]["value"] if values else None
+
+    def header_values(self, name: str) -> list[str]:
+        """Return every value of a header; *name* in lower case."""
+        return [item["value"] for item in self._request["headers"].get(name, ())]
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """The event's body object; empty when the trigger exposes none."""
+        return self._request.get("body") or {}
+
+    @property
+    def origin_region(self) -> str:
+        """The region in the function URL's host, ``<id>.lambda-url.<region>.on.aws``.
+
+        Never ``AWS_REGION``, which is where the edge happens to run.
+
+        Raises:
+            ConfigurationUnavailableError: The origin is no function URL.
+        """
+        labels = self.origin_domain.split(".")
+        if len(labels) < 4 or labels[1] != "lambda-url":
+            raise ConfigurationUnavailableError(
+                "The gateway is not set up for this path. Nothing is wrong with your request.",
+                internal=f"the origin {self.origin_domain!r} is no function URL (<id>.lambda-url.<region>.on.aws)",
+            )
+        return labels[2]
+
+    def send_on(self, target: Target, host: str, added: Iterable[tuple[str, str]]) -> dict[str, Any]:
+        """Change the event's request into the one that CloudFront sends to the origin, and return it.
+
+        Args:
+            target: The canonical target.
+            host: ``x-forwarded-host``: what the viewer called us.
+            added: (name, value) of the headers that the gateway states; names in lower case.
+        """
+        request = self._request
+        headers = request["headers"]
+        for name in [name for name in headers if is_dropped(name)]:
+            del headers[name]
+        headers["host"] = [{"key": "host", "value": self.origin_domain}]
+        headers["x-forwarded-host"] = [{"key": "x-forwarded-host", "value": host}]
+        for name, value in added:
+            headers[name] = [{"key": name, "value": value}]
+        request["uri"] = target.path
+        request["querystring"] = target.query
+        body = request.get("body")
+        if body:
+            # "If you access the request body as read-only, CloudFront sends the full original request body to the
+            # origin", and ignores what data and encoding say: returning a megabyte only costs time.
+            body["action"] = "read-only"
+            body["data"] = ""
+        return request
+
+
+@lru_cache(maxsize=1_024)
+def is_dropped(name: str) -> bool:
+    """Say whether a viewer's header ends at the edge, whatever its case and with ``_`` for ``-``.
+
+    >>> is_dropped("X_Cognito-Groups"), is_dropped("x-amz-date"), is_dropped("x-amz-cf-id"), is_dropped("accept")
+    (True, True, False, False)
+    """
+    plain = name.lower().replace("_", "-")
+    return plain in _DROPPED or (plain.startswith(_DROPPED_PREFIXES) and not plain.startswith(_KEPT_PREFIX))
+
+
+def response(status: int, description: str, headers: Iterable[tuple[str, str]], body: str = "") -> dict[str, Any]:
+    """Build a generated response, which CloudFront sends to the viewer instead of asking the origin.
+
+    Args:
+        status: HTTP status code.
+        description: Reason phrase.
+        headers: (name, value); no name twice.
+        body: Text; at most 1 MB with the headers.
+    """
+    result: dict[str, Any] = {
+        "status": str(status),
+        "statusDescription": description,
+        "headers": {name.lower(): [{"key": name, "value": value}] for name, value in headers},
+    }
+    if body:
+        result["body"] = body
+        result["bodyEncoding"] = "text"
+    return result

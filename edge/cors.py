@@ -1,0 +1,53 @@
+"""CORS for what the edge itself answers: preflights and refusals (Fetch standard, "CORS protocol")  pure.
+
+The backend's answers get theirs from a CloudFront response headers policy, since an origin-request function never sees
+them.
+"""
+
+from collections.abc import Sequence
+
+from .cloudfront import Request
+from .policy import Cors
+
+# What a page's code may read of a refusal beside the few headers that are always readable.
+_EXPOSED = "WWW-Authenticate, Retry-After, Allow"
+
+
+def is_preflight(request: Request) -> bool:
+    """Say whether a browser asks for permission: it sends no token with that question, and never could."""
+    return (
+        request.method == "OPTIONS"
+        and request.header("origin") is not None
+        and request.header("access-control-request-method") is not None
+    )
+
+
+def preflight_headers(cors: Cors, origin: str | None, methods: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the headers of a 204 to a preflight; an origin that is not allowed gets none that permit anything."""
+    headers = _origin_headers(cors, origin)
+    if len(headers) > 1:
+        headers += [
+            ("Access-Control-Allow-Methods", ", ".join(methods)),
+            ("Access-Control-Allow-Headers", ", ".join(cors.allow_headers)),
+            ("Access-Control-Max-Age", str(cors.max_age_s)),
+        ]
+    return headers
+
+
+def refusal_headers(cors: Cors | None, origin: str | None) -> list[tuple[str, str]]:
+    """Return the headers that let an allowed page read a refusal."""
+    if cors is None:
+        return []
+    headers = _origin_headers(cors, origin)
+    if len(headers) > 1:
+        headers.append(("Access-Control-Expose-Headers", _EXPOSED))
+    return headers
+
+
+def _origin_headers(cors: Cors, origin: str | None) -> list[tuple[str, str]]:
+    # Tokens travel in a header that pages set themselves; cookies are never asked for, so credentials are never allowed,
+    # and "*" stays harmless.
+    headers = [("Vary", "Origin")]
+    if origin is not None and (origin in cors.allow_origins or "*" in cors.allow_origins):
+        headers.append(("Access-Control-Allow-Origin", origin if origin in cors.allow_origins else "*"))
+    return headers

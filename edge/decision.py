@@ -1,0 +1,87 @@
+"""May these claims do this? Cut-offs, then the route's own demands  pure."""
+
+from .claims import VerifiedClaims
+from .errors import (
+    InsufficientScopeError,
+    MissingClaimError,
+    MissingGroupError,
+    RevokedTokenError,
+    WrongClientError,
+    WrongIssuerError,
+    WrongTokenUseError,
+    excerpt,
+    iso8601,
+)
+from .parameters import Configuration
+from .policy import CutOff, Route
+
+
+def check_route(claims: VerifiedClaims, route: Route, configuration: Configuration) -> None:
+    """Let the claims pass, or say what they lack.
+
+    Args:
+        claims: Verified claims.
+        route: The rule that decides.
+        configuration: For the cut-offs, and for which pool is the gateway's own.
+
+    Raises:
+        AuthenticationError: Another pool, client or kind of token than the rule takes, or a token that is cut off.
+        AuthorizationError: The user lacks a group, or the token a scope.
+    """
+    if route.issuers is None:
+        # Groups of another pool are not this pool's groups, so another pool is taken only where a rule names it.
+        if claims.pool_id != configuration.pool.pool_id:
+            raise WrongIssuerError("This path takes tokens of the gateway's own user pool; this one is another pool's.")
+    elif claims.pool_id not in route.issuers and route.issuers.isdisjoint(
+        configuration.pools_by_issuer[claims.issuer].issuers
+    ):
+        raise WrongIssuerError(f"This path does not take tokens of {excerpt(claims.issuer, 120)}.")
+
+    if claims.token_use not in route.token_use:
+        wanted = " or ".join(sorted(route.token_use))
+        raise WrongTokenUseError(f"This path takes {wanted} tokens; token_use is {excerpt(claims.token_use)}.")
+
+    if route.clients is not None and claims.client_id not in route.clients:
+        raise WrongClientError(f"This path does not take tokens of the app client {excerpt(claims.client_id)}.")
+
+    check_cut_off(claims, configuration.policy.cut_off)
+
+    if route.groups is not None and not any(group in claims.groups for group in route.groups):
+        wanted = ", ".join(excerpt(group) for group in route.groups)
+        raise MissingGroupError(f"This path is for members of {'one of ' if len(route.groups) > 1 else ''}{wanted}.")
+
+    missing = [scope for scope in route.scopes if scope not in claims.scopes]
+    if missing:
+        wanted = ", ".join(excerpt(scope) for scope in missing)
+        raise InsufficientScopeError(f"The token lacks the scope {wanted}.", scope=" ".join(route.scopes))
+
+
+def check_cut_off(claims: VerifiedClaims, cut_off: CutOff) -> None:
+    """Refuse a token that has been ended before its time.
+
+    Raises:
+        RevokedTokenError: It has.
+        MissingClaimError: Sign-ins before some time are cut off, and the token does not say when its was.
+    """
+    if claims.claims["iat"] < cut_off.issued_before:
+        raise RevokedTokenError(
+            f"Tokens issued before {iso8601(cut_off.issued_before)} are no longer accepted. Sign in again."
+        )
+    if cut_off.signed_in_before:
+        if "auth_time" not in claims.claims:
+            raise MissingClaimError("The token has no auth_time claim, which is needed while sign-ins are cut off.")
+        if claims.claims["auth_time"] < cut_off.signed_in_before:
+            raise RevokedTokenError(
+                f"Sign-ins before {iso8601(cut_off.signed_in_before)} are no longer accepted. Sign in again."
+            )
+    if (
+        claims.sub in cut_off.sub
+        or _text(claims, "origin_jti") in cut_off.origin_jti
+        or _text(claims, "jti") in cut_off.jti
+    ):
+        raise RevokedTokenError("This token is no longer accepted. Ask the operator.")
+
+
+def _text(claims: VerifiedClaims, name: str) -> str:
+    value = claims.claims.get(name)
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,225 @@
+"""One HTTP exchange with everything bounded: time on the wall clock, bytes, hosts, redirects  shell.
+
+A socket's timeout bounds each wait and not their sum: name resolution knows no timeout at all, and a server that sends a
+byte a second never trips one. So an exchange runs on a thread of its own, and whoever waits for it stops waiting at the
+deadline, whatever the thread is doing.
+"""
+
+import contextlib
+import http.client
+import ipaddress
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+# An idle connection is used again for this long at most. Seconds. Servers close theirs sooner or later, and a frozen
+# function does not notice.
+MAX_IDLE_S = 120
+
+
+class FetchError(Exception):
+    """The exchange did not end in an answer; the message says why and holds nothing secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A server and the path below which its API lies.
+
+    Attributes:
+        scheme: ``https``, or ``http`` towards loopback.
+        host: Name or address, without brackets.
+        port: TCP port.
+        path: Prefix of every target, without a final slash.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    path: str = ""
+
+    @property
+    def authority(self) -> str:
+        """The ``Host`` header: with the port, unless it is the scheme's own."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.scheme == "https" else 80) else f"{host}:{self.port}"
+
+
+def parse_endpoint(url: str) -> Endpoint:
+    """Read an endpoint URL.
+
+    Raises:
+        FetchError: No http(s) URL, or plain http to another machine: tokens' keys and the policy would travel unprotected.
+
+    >>> parse_endpoint("http://127.0.0.1:4566/").authority
+    '127.0.0.1:4566'
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise FetchError(f"{url!r} is no endpoint URL") from error
+    if parts.scheme not in ("http", "https") or not host:
+        raise FetchError(f"{url!r} is no endpoint URL; expected https://host")
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise FetchError(f"{url!r} is plain http, which is accepted towards loopback only; use https")
+    return Endpoint(parts.scheme, host, port or (443 if parts.scheme == "https" else 80), parts.path.rstrip("/"))
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What to send."""
+
+    endpoint: Endpoint
+    method: str
+    target: str
+    headers: Mapping[str, str] = field(repr=False, default_factory=dict)
+    body: bytes = field(repr=False, default=b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came: any status, redirects included, which nobody follows."""
+
+    status: int
+    body: bytes = field(repr=False)
+
+
+class Pending:
+    """An exchange under way."""
+
+    def __init__(self, client: "Client", call: Call) -> None:
+        self._client = client
+        self._call = call
+        self._deadline = time.monotonic() + client.timeout_s
+        self._done = threading.Event()
+        self._abandoned = False
+        self._connection: http.client.HTTPConnection | None = None
+        self._answer: Answer | None = None
+        self._failure = "no answer in time"
+        threading.Thread(target=self._run, name="fetch", daemon=True).start()
+
+    def result(self) -> Answer:
+        """Wait for the answer until the attempt's time is over.
+
+        Raises:
+            FetchError: There is none; by then at the latest the connection is closed.
+        """
+        if not self._done.wait(self._deadline - time.monotonic()):
+            self._abandoned = True
+            _close(self._connection)
+            raise FetchError(f"no answer from {self._call.endpoint.authority} within {self._client.timeout_s:g} s")
+        if self._answer is None:
+            raise FetchError(f"{self._call.endpoint.authority}: {self._failure}")
+        return self._answer
+
+    def _run(self) -> None:
+        try:
+            self._answer = self._exchange()
+        except Exception as error:  # noqa: BLE001  whatever happens on this thread is told to the one that waits
+            self._failure = f"{type(error).__name__}: {error}"
+        finally:
+            self._done.set()
+
+    def _exchange(self) -> Answer:
+        kept = self._client.take(self._call.endpoint)
+        if kept is not None:
+            # The server may have closed it meanwhile, or the path to it may be gone without a word: half of the time is
+            # left for a new one. Both calls we make are reads, and safe to repeat.
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                return self._attempt(kept, (self._deadline - time.monotonic()) / 2)
+            if self._abandoned:
+                raise FetchError("abandoned")
+        return self._attempt(self._client.connect(self._call.endpoint), self._deadline - time.monotonic())
+
+    def _attempt(self, connection: http.client.HTTPConnection, timeout_s: float) -> Answer:
+        self._connection = connection
+        call = self._call
+        try:
+            if timeout_s <= 0:
+                raise FetchError("no time left")
+            connection.timeout = timeout_s
+            if connection.sock is None:
+                connection.connect()
+            if self._abandoned:
+                raise FetchError("abandoned")
+            connection.sock.settimeout(timeout_s)
+            headers = {"Host": call.endpoint.authority, "Accept-Encoding": "identity", **call.headers}
+            connection.request(call.method, call.endpoint.path + call.target, call.body or None, headers)
+            response = connection.getresponse()
+            body = response.read(self._client.max_answer_bytes + 1)
+            if len(body) > self._client.max_answer_bytes:
+                raise FetchError(f"the answer is longer than {self._client.max_answer_bytes} bytes")
+        except BaseException:
+            _close(connection)
+            raise
+        if response.isclosed() and not response.will_close and not self._abandoned:
+            self._client.keep(call.endpoint, connection)
+        else:
+            _close(connection)
+        return Answer(response.status, body)
+
+
+class Client:
+    """Keeps connections and the TLS context, and starts exchanges."""
+
+    def __init__(self, *, timeout_s: float, max_answer_bytes: int) -> None:
+        self.timeout_s = timeout_s
+        self.max_answer_bytes = max_answer_bytes
+        self._kept: dict[Endpoint, tuple[http.client.HTTPConnection, float]] = {}
+        self._lock = threading.Lock()
+        self._tls: ssl.SSLContext | None = None
+
+    def start(self, call: Call) -> Pending:
+        """Start an exchange; the caller can do something useful before it asks for the result."""
+        return Pending(self, call)
+
+    def take(self, endpoint: Endpoint) -> http.client.HTTPConnection | None:
+        """Return a kept connection, or None."""
+        with self._lock:
+            connection, since = self._kept.pop(endpoint, (None, 0.0))
+        if connection is not None and time.monotonic() - since > MAX_IDLE_S:
+            _close(connection)
+            return None
+        return connection
+
+    def keep(self, endpoint: Endpoint, connection: http.client.HTTPConnection) -> None:
+        """Keep a connection whose answer has been read to its end."""
+        with self._lock:
+            previous = self._kept.get(endpoint)
+            self._kept[endpoint] = (connection, time.monotonic())
+        if previous is not None:
+            _close(previous[0])
+
+    def connect(self, endpoint: Endpoint) -> http.client.HTTPConnection:
+        """Return a new, unconnected connection. Certificates and names are always checked."""
+        if endpoint.scheme == "http":
+            return http.client.HTTPConnection(endpoint.host, endpoint.port)
+        with self._lock:
+            if self._tls is None:
+                self._tls = ssl.create_default_context()
+        return http.client.HTTPSConnection(endpoint.host, endpoint.port, context=self._tls)
+
+
+def _close(connection: http.client.HTTPConnection | None) -> None:
+    """Close *connection*, and wake whoever is reading from it."""
+    if connection is None:
+        return
+    sock = connection.sock
+    if sock is not None:
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+    with contextlib.suppress(OSError):
+        connection.close()

@@ -1,0 +1,231 @@
+"""The steps of one request, in order; every other module is opened once, from here."""
+
+from collections.abc import Callable
+from typing import Any
+
+from .bearer import bearer_token
+from .claims import check_time
+from .cloudfront import Request, response
+from .cors import is_preflight, preflight_headers, refusal_headers
+from .decision import check_route
+from .errors import (
+    AuthenticationError,
+    AuthorizationError,
+    GatewayError,
+    KeysUnavailableError,
+    UnavailableError,
+)
+from .identity import identity_headers
+from .jwks import KeySet
+from .jws import parse_compact
+from .key_store import KeyStore
+from .log import MAX_PATH, Trail, failed_refresh, hash_of, write
+from .parameters import Configuration, Pool
+from .payload import payload_hash
+from .policy import Route
+from .refreshing import Refreshing
+from .refusal import refuse
+from .settings import Settings
+from .sigv4 import Credentials, sign
+from .target import Target, canonical_target
+from .token_cache import TokenCache, Verified, digest_of
+from .verify import trusted_pool, verify
+
+
+class Gateway:
+    """Answers requests; a class because it remembers the configuration, keys and tokens between them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        load_configuration: Callable[[float], Configuration],
+        load_keys: Callable[[Pool], KeySet],
+        credentials: Callable[[], Credentials],
+        log: Callable[[str], None] = write,
+    ) -> None:
+        """Set up the caches; nothing is read yet.
+
+        Args:
+            settings: What this version knows.
+            load_configuration: Reads the parameters, given the time; raises UnavailableErrors.
+            load_keys: Reads a pool's keys; raises KeysUnavailableError.
+            credentials: Returns the role's credentials as they are now; raises CredentialsUnavailableError.
+            log: Takes one line.
+        """
+        self._settings = settings
+        self._credentials = credentials
+        self._log = log
+        self._configuration = Refreshing(
+            load_configuration,
+            lifetime_s=settings.settings_lifetime_s,
+            max_stale_s=settings.settings_max_stale_s,
+            cooldown_s=settings.cooldown_s,
+            jitter=0.2,
+            on_failure=lambda error: self._log_failure("configuration", error),
+        )
+        self._keys = KeyStore(load_keys, settings, on_failure=lambda error: self._log_failure("keys", error))
+        self._tokens = TokenCache(settings.verified_tokens)
+        self._tokens_configuration: Configuration | None = None
+        self._now = 0.0
+
+    def handle(self, event: Any, now: float) -> dict[str, Any]:
+        """Return the request, signed, or the response that says why not. Never raises.
+
+        Args:
+            event: CloudFront's origin-request event; its request is changed in place.
+            now: Seconds since the epoch: the one time by which this request is judged.
+        """
+        self._now = now
+        trail = Trail()
+        request: Request | None = None
+        try:
+            request = Request(event)
+            result = self._answer(request, now, trail)
+        except GatewayError as error:
+            result = self._refuse(error, request, trail)
+        except Exception as error:  # noqa: BLE001  contract C6: whatever happens, the viewer gets an answer
+            internal = f"{type(error).__name__} at {_place(error)}"
+            result = self._refuse(GatewayError("The gateway failed.", internal=internal), request, trail)
+        self._log(trail.line(now))
+        return result
+
+    def _answer(self, request: Request, now: float, trail: Trail) -> dict[str, Any]:
+        """Take one request all the way.
+
+        Steps:
+            1. Read the configuration, unless it is fresh.
+            2. Put the target into canonical form.
+            3. Find the rule; answer a browser's preflight.
+            4. Take and verify the token, and see whether the rule lets it pass.
+            5. State the identity, replacing any that the viewer sent.
+            6. Sign for the function URL, and send the request on.
+
+        Raises:
+            GatewayError: Any refusal.
+        """
+        trail.fields.update(request_id=request.request_id, method=request.method, path=request.uri[:MAX_PATH])
+        configuration, trail.cache["configuration"] = self._configuration.get(now)  # (1)
+        trail.configuration = configuration
+        trail.step("configuration")
+
+        target = canonical_target(request.uri, request.querystring)  # (2)
+        trail.fields["path"] = target.path[:MAX_PATH]
+        trail.step("target")
+
+        group = configuration.policy.group_for(target.readings)  # (3)
+        if configuration.policy.cors is not None and is_preflight(request):
+            headers = preflight_headers(configuration.policy.cors, request.header("origin"), group.allow)
+            trail.fields.update(decision="preflight", rule=group.pattern, status=204)
+            return response(204, "No Content", [("Cache-Control", "no-store"), *headers])
+        trail.fields["rule"] = group.pattern
+        route = group.route_for(request.method)
+        trail.fields["rule"] = route.name
+        trail.step("rule")
+
+        verified = self._identify(request, route, configuration, now, trail)  # (4)
+        trail.step("token")
+
+        identity = verified.headers if verified is not None else ()  # (5)
+        body_hash = payload_hash(request)
+        trail.step("body")
+
+        result = self._send_on(request, target, identity, body_hash, now)  # (6)
+        trail.step("sign")
+        trail.fields.update(decision="forward", status=None)
+        return result
+
+    def _identify(
+        self, request: Request, route: Route, configuration: Configuration, now: float, trail: Trail
+    ) -> Verified | None:
+        """Return who calls, or None where the rule lets anyone in.
+
+        Raises:
+            GatewayError: The rule asks for more than the caller proved.
+        """
+        values = request.header_values("authorization")
+        if route.anyone and not values:
+            return None
+        try:
+            token = bearer_token(values, self._settings.max_token_bytes)
+            verified = self._verified(token, configuration, now, trail)
+            trail.fields.update(client_id=verified.claims.client_id, sub_hash=verified.sub_hash)
+            check_route(verified.claims, route, configuration)
+        except (AuthenticationError, AuthorizationError, KeysUnavailableError) as error:
+            if not route.anyone:
+                raise
+            # A public path stays public for whoever sends a token that is no good.
+            trail.fields["ignored_token"] = error.code
+            return None
+        return verified
+
+    def _verified(self, token: str, configuration: Configuration, now: float, trail: Trail) -> Verified:
+        """Return the verified token, from the cache if it was verified under this configuration and these keys."""
+        if self._tokens_configuration is not configuration:
+            self._tokens.clear()
+            self._tokens_configuration = configuration
+        leeway_s = configuration.policy.leeway_s
+        digest = digest_of(token)
+        seen = self._tokens.get(digest)
+        if seen is not None:
+            keys, trail.cache["keys"] = self._keys.current(seen.pool, now)
+            if keys is seen.keys:
+                trail.cache["tokens"] = "hit"
+                check_time(seen.claims.exp, seen.claims.not_before, leeway_s=leeway_s, now=now)
+                return seen
+            self._tokens.discard(digest)
+
+        trail.cache["tokens"] = "miss"
+        unverified = parse_compact(token)
+        pool = trusted_pool(unverified, configuration)
+        keys, trail.cache["keys"] = self._keys.with_kid(pool, unverified.kid, now)
+        trail.step("keys")
+        claims = verify(unverified, pool, keys, leeway_s=leeway_s, now=now)
+        verified = Verified(claims, pool, keys, tuple(identity_headers(claims)), hash_of(claims.sub))
+        self._tokens.put(digest, verified, len(token))
+        return verified
+
+    def _send_on(
+        self, request: Request, target: Target, identity: tuple[tuple[str, str], ...], body_hash: str, now: float
+    ) -> dict[str, Any]:
+        """Sign the request for its function URL and turn the event into it."""
+        stated = [*identity, ("x-amz-content-sha256", body_hash)]
+        signature = sign(
+            method=request.method,
+            path=request.origin_path + target.path,
+            query=target.query,
+            headers=[("host", request.origin_domain), *stated],
+            payload_hash=body_hash,
+            credentials=self._credentials(),
+            region=request.origin_region,
+            service="lambda",
+            now=now,
+        )
+        return request.send_on(target, self._host(request), [*stated, *signature])
+
+    def _refuse(self, error: GatewayError, request: Request | None, trail: Trail) -> dict[str, Any]:
+        trail.fields.update(decision="refuse" if error.status < 500 else "error", code=error.code, status=error.status)
+        if error.internal:
+            trail.fields["reason"] = error.internal
+        cors: list[tuple[str, str]] = []
+        host = ""
+        if request is not None:
+            host = self._host(request)
+            if trail.configuration is not None:
+                cors = refusal_headers(trail.configuration.policy.cors, request.header("origin"))
+        return refuse(error, request, host, cors)
+
+    def _host(self, request: Request) -> str:
+        """Return what the viewer called us."""
+        return self._settings.domain_name or request.distribution_domain
+
+    def _log_failure(self, what: str, error: UnavailableError) -> None:
+        self._log(failed_refresh(what, f"{error.code}: {error.internal}", self._now))
+
+
+def _place(error: Exception) -> str:
+    """Say where an unexpected error arose, without its message, which could hold anything."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else "?"

@@ -1,0 +1,60 @@
+"""Lambda's entry: CloudFront's origin-request event in, a signed request or a refusal out."""
+
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+from .aws import KeySource, ParameterSource, credentials_from_environment
+from .errors import ConfigurationUnavailableError
+from .fetch import Client
+from .gateway import Gateway
+from .settings import Settings, parse_settings
+from .strict_json import parse_object
+
+SETTINGS_FILE = Path(__file__).parent.parent / "settings.json"
+
+
+def build(settings_file: Path) -> Gateway:
+    """Build the gateway of one runtime environment. Reads one file and nothing else; never raises.
+
+    Args:
+        settings_file: ``settings.json`` of the bundle. A broken one makes every request a 503 that the log explains.
+    """
+    try:
+        settings = parse_settings(parse_object(settings_file.read_bytes()), unknown_keys=True)
+    except (OSError, ValueError) as error:
+        return _out_of_order(f"settings.json: {error}")
+    # SSM and Cognito share one TLS context, and the bounds on time and bytes.
+    client = Client(timeout_s=settings.attempt_timeout_s, max_answer_bytes=settings.max_answer_bytes)
+    return Gateway(
+        settings,
+        load_configuration=ParameterSource(client, settings).load,
+        load_keys=KeySource(client).load,
+        credentials=credentials_from_environment,
+    )
+
+
+def _out_of_order(fault: str) -> Gateway:
+    """Build a gateway that lets nobody in, and says why in the log."""
+
+    def load(_: object) -> NoReturn:
+        raise ConfigurationUnavailableError("The gateway is not set up correctly.", internal=fault)
+
+    settings = Settings(parameter_prefix="/none", parameter_region="none")
+    return Gateway(settings, load_configuration=load, load_keys=load, credentials=credentials_from_environment)
+
+
+_gateway = build(SETTINGS_FILE)
+
+
+def handler(event: Any, context: object) -> dict[str, Any]:  # noqa: ARG001  Lambda passes both
+    """Answer one origin-request event.
+
+    Args:
+        event: See ``cloudfront.py``.
+        context: Lambda's; nothing in it is needed.
+
+    Returns:
+        The event's request, changed, or a generated response. It never raises.
+    """
+    return _gateway.handle(event, time.time())

@@ -1,0 +1,56 @@
+"""JSON that can be read in one way only: an object, no duplicate names, no NaN, no lone surrogates  pure.
+
+Two parsers that disagree about a document are the oldest way around a check: what the gateway judges has to be what
+the backend reads.
+"""
+
+import json
+import re
+from typing import Any, NoReturn
+
+
+class StrictJsonError(ValueError):
+    """The bytes are not a JSON object with exactly one reading."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # "The names within an object SHOULD be unique"; a JWT's "Claim Names within a JWT Claims Set MUST be unique".
+    # RFC 8259 §4, RFC 7519 §4
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise StrictJsonError("an object names a member twice")
+    return result
+
+
+def _constant(name: str) -> NoReturn:
+    raise StrictJsonError(f"{name} is no JSON number")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, strict=True)
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def parse_object(data: bytes) -> dict[str, Any]:
+    """Parse *data* as a JSON object.
+
+    Args:
+        data: UTF-8, without a byte order mark.
+
+    Raises:
+        StrictJsonError: For anything else, however deep or large; never another exception.
+
+    >>> parse_object(b'{"a": 1}')
+    {'a': 1}
+    """
+    try:
+        value = _DECODER.decode(data.decode("utf-8"))
+        if _SURROGATE_ESCAPE.search(data):
+            # "\ud800" alone is legal JSON and no Unicode text: no two servers agree on what it is. RFC 8259 §8.2
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except StrictJsonError:
+        raise
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError and 4,301-digit integers are ValueErrors
+        raise StrictJsonError("not valid JSON in UTF-8") from error
+    if not isinstance(value, dict):
+        raise StrictJsonError("not a JSON object")
+    return value

@@ -1,0 +1,279 @@
+"""Path and query in canonical form, and every other way in which a server could read the path  pure.
+
+The form that leaves is one that every plausible reading of SigV4 maps to the same string, so that no server
+behind us computes another signature. The policy judges that same form, and refuses a path which one of the other
+readings would put under another rule (design: "Target, body, signature").
+"""
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+from urllib.parse import quote, unquote_to_bytes
+
+from .errors import AmbiguousPathError, MalformedUrlError, excerpt
+
+# "URI + query string" of an edge function's answer: fewer than 8,192 characters. CloudFront: restrictions on all edge
+# functions. Whether "?" counts is not said, so it does here.
+MAX_TARGET_CHARACTERS = 8_191
+
+# How often an escape may be escaped (%2525252F). Each level costs one pass, and nobody nests on purpose.
+MAX_NESTED_ESCAPES = 5
+
+Segments = tuple[str, ...]
+
+
+class Reading(NamedTuple):
+    """One way to read a path.
+
+    Attributes:
+        segments: Decoded names between slashes; a final ``""`` stands for a final slash, ``("",)`` for ``/``.
+        folded: The reading of a server that ignores case: names are case-folded, and to be compared so.
+    """
+
+    segments: Segments
+    folded: bool
+
+
+class Target(NamedTuple):
+    """What a request asks for, in the one form that is judged, signed and sent.
+
+    Attributes:
+        path: Canonical path (the event's ``uri``).
+        query: Canonical query, in the order sent, without ``?``.
+        readings: Every plausible reading of the path, the one that counts first.
+    """
+
+    path: str
+    query: str
+    readings: tuple[Reading, ...]
+
+
+def canonical_target(uri: str, querystring: str) -> Target:
+    """Put a request's target into canonical form.
+
+    Args:
+        uri: The event's ``uri``: the raw path, with or without escapes.
+        querystring: The event's ``querystring``, without ``?``.
+
+    Raises:
+        MalformedUrlError: The URL cannot be read; the message says which part, where and why.
+        AmbiguousPathError: Servers could read the path in dangerously different ways.
+    """
+    path = canonical_path(uri)
+    query = canonical_query(querystring)
+    check_length(path, query)
+    return Target(path, query, plausible_readings(path))
+
+
+# A path with one reading: lower-case pchar without "%" and ";", no empty, dot-ended or dot-begun segment, no final "/".
+_PLAIN_PATH = re.compile(r"(?:/[a-z0-9_~!$&'()*+,=:@-]+(?:\.[a-z0-9_~!$&'()*+,=:@-]+)*)+")
+
+# A query that is canonical already and escapes nothing.
+_PLAIN_QUERY = re.compile(r"[A-Za-z0-9._~-]+=[A-Za-z0-9._~-]*(?:&[A-Za-z0-9._~-]+=[A-Za-z0-9._~-]*)*")
+
+# pchar = unreserved / pct-encoded / sub-delims / ":" / "@"   RFC 3986 §3.3
+_NOT_PCHAR = re.compile(rb"[^A-Za-z0-9._~!$&'()*+,;=:@/%-]")
+_ESCAPE = re.compile(rb"%[0-9A-Fa-f]{2}")
+_BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_SLASHES = re.compile(rb"//+")
+
+# UTF-8 that spells a short character with more bytes than it needs; old decoders read %C0%AE as ".". RFC 3629 §3
+_OVERLONG = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]|\xf0[\x80-\x8f][\x80-\xbf]{2}")
+
+
+def canonical_path(uri: str) -> str:
+    """Return the path as it is matched, signed and sent.
+
+    Bytes that are no RFC 3986 pchar are escaped, escapes get upper-case hex, ``//`` becomes ``/``. Legal escapes stay
+    as they are: what ``%2F`` means is the backend's business.
+
+    Args:
+        uri: The event's ``uri``: the raw path, with or without escapes.
+
+    Raises:
+        MalformedUrlError: A ``%`` that begins no escape, text that is no Unicode, or no leading slash.
+
+    >>> canonical_path("/caf\u00e9//a b%2fc")
+    '/caf%C3%A9/a%20b%2Fc'
+    """
+    if _PLAIN_PATH.fullmatch(uri):
+        return uri
+    if uri == "":
+        return "/"
+    if not uri.startswith("/"):
+        raise MalformedUrlError(f"The URL's path has to begin with '/'; it is {excerpt(uri)}.")
+    data = _encode(uri, "path")
+    if broken := _BROKEN_ESCAPE.search(data):
+        raise MalformedUrlError(_broken("path", data, broken.start()))
+    data = _NOT_PCHAR.sub(lambda match: b"%%%02X" % match[0][0], data)
+    data = _ESCAPE.sub(lambda match: match[0].upper(), data)
+    return _SLASHES.sub(b"/", data).decode("ascii")
+
+
+def canonical_query(querystring: str) -> str:
+    """Return the query as it is signed and sent: form-decoded to bytes and encoded again, strictly.
+
+    Order and duplicates are kept, ``flag`` becomes ``flag=``, empty pairs go, ``+`` and ``%20`` are both a space.
+
+    Args:
+        querystring: The event's ``querystring``, without ``?``.
+
+    Raises:
+        MalformedUrlError: A broken escape, bytes that are not UTF-8, an empty name, or a parameter of SigV4's own.
+
+    >>> canonical_query("q=a+b&q=%c3%a9&flag&&x[0]=1")
+    'q=a%20b&q=%C3%A9&flag=&x%5B0%5D=1'
+    """
+    if not querystring:
+        return ""
+    if not _PLAIN_QUERY.fullmatch(querystring):
+        data = _encode(querystring, "query")
+        if broken := _BROKEN_ESCAPE.search(data):
+            raise MalformedUrlError(_broken("query", data, broken.start()))
+        querystring = "&".join(_canonical_pair(pair) for pair in data.split(b"&") if pair)
+    # A signature or token in the query would compete with ours: SigV4 reads X-Amz-* from either place.
+    if "x-amz-" in querystring.lower():
+        for pair in querystring.split("&"):
+            if pair.lower().startswith("x-amz-"):
+                name = pair.partition("=")[0]
+                raise MalformedUrlError(
+                    f"The query may not have a parameter named {excerpt(name)}: X-Amz-* belongs to the gateway's own "
+                    "signature."
+                )
+    return querystring
+
+
+def _canonical_pair(pair: bytes) -> str:
+    """Form-decode one ``name=value`` and encode it strictly."""
+    name, _, value = pair.replace(b"+", b" ").partition(b"=")
+    if not name:
+        raise MalformedUrlError(
+            f"The query has a parameter without a name: {excerpt(pair.decode('latin-1'))}. Write name=value."
+        )
+    return f"{_strict(name)}={_strict(value)}"
+
+
+def _strict(data: bytes) -> str:
+    decoded = unquote_to_bytes(data)
+    try:
+        decoded.decode("utf-8")
+    except UnicodeDecodeError:
+        shown = excerpt(data.decode("latin-1"))
+        raise MalformedUrlError(f"The query holds escapes that are not UTF-8: {shown}.") from None
+    return quote(decoded, safe="")
+
+
+def check_length(path: str, query: str) -> None:
+    """Refuse a target that CloudFront would not send on.
+
+    Raises:
+        MalformedUrlError: The canonical target is longer than an edge function may return.
+    """
+    length = len(path) + len(query) + (1 if query else 0)
+    if length > MAX_TARGET_CHARACTERS:
+        raise MalformedUrlError(
+            f"The URL is too long: path and query may have {MAX_TARGET_CHARACTERS} characters once every special "
+            f"character is percent-encoded, and have {length}."
+        )
+
+
+def plausible_readings(path: str) -> tuple[Reading, ...]:
+    """Return every plausible reading of a canonical path, the one that counts first.
+
+    Servers differ in whether they decode ``%2F``, decode twice, drop ``;parameters``, drop a final slash, dot or space,
+    or ignore case, and in any combination of these.
+
+    Raises:
+        AmbiguousPathError: One reading has a step up, a backslash or a NUL; escapes nested too deep; overlong UTF-8.
+
+    >>> plausible_readings("/%61dmin/a%2Fb")[0].segments
+    ('admin', 'a', 'b')
+    """
+    if _PLAIN_PATH.fullmatch(path) or path == "/":
+        segments = tuple(path[1:].split("/"))
+        return (Reading(segments, folded=False), Reading(segments, folded=True))
+    data = path.encode("ascii")
+    once = _decode(data)
+    if _OVERLONG.search(once):
+        raise AmbiguousPathError("The path has overlong UTF-8, which some servers read as '.' or '/'.")
+    variants: dict[Segments, None] = dict.fromkeys(
+        (
+            _split(once),
+            tuple(_text(_decode(segment)) for segment in data[1:].split(b"/")),  # %2F kept literal
+            _split(_decode_fully(once)),
+        )
+    )
+    for change in (_without_parameters, _without_trailers):
+        for variant in list(variants):
+            variants[change(variant)] = None
+    for variant in variants:
+        _check_segments(variant)
+    folded = dict.fromkeys(tuple(segment.casefold() for segment in variant) for variant in variants)
+    return (
+        *(Reading(variant, folded=False) for variant in variants),
+        *(Reading(variant, folded=True) for variant in folded),
+    )
+
+
+def _check_segments(segments: Segments) -> None:
+    for segment in segments:
+        if segment.rstrip(" ") in (".", ".."):
+            raise AmbiguousPathError(
+                "The path has a '.' or '..' segment, plain or escaped. Send the path it stands for instead."
+            )
+        if "\\" in segment or "\0" in segment:
+            raise AmbiguousPathError(
+                "The path has a backslash or a NUL, plain or escaped, which servers read in different ways."
+            )
+
+
+def _decode_fully(data: bytes) -> bytes:
+    """Decode until nothing changes any more."""
+    for _ in range(MAX_NESTED_ESCAPES):
+        decoded = _decode(data)
+        if decoded == data:
+            return data
+        data = decoded
+    if _decode(data) == data:
+        return data
+    raise AmbiguousPathError(f"The path has escapes within escapes, more than {MAX_NESTED_ESCAPES} deep.")
+
+
+_decode: Callable[[bytes], bytes] = unquote_to_bytes
+
+
+def _split(data: bytes) -> Segments:
+    """Split at slashes, merging them; a final "" stands for a final slash."""
+    return tuple(_text(_SLASHES.sub(b"/", data)[1:]).split("/"))
+
+
+def _text(data: bytes) -> str:
+    # One to one for any bytes: paths need not be UTF-8.
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _without_parameters(segments: Segments) -> Segments:
+    """Drop ``;parameters`` as servlet containers do."""
+    return _merged([segment.partition(";")[0] for segment in segments])
+
+
+def _without_trailers(segments: Segments) -> Segments:
+    """Drop dots and spaces at the end of a name as Windows file systems do, and a final slash."""
+    names = _merged([segment if segment in (".", "..") else segment.rstrip(". ") for segment in segments])
+    return names[:-1] if len(names) > 1 and not names[-1] else names
+
+
+def _merged(names: list[str]) -> Segments:
+    return (*(name for name in names[:-1] if name), names[-1])
+
+
+def _encode(text: str, part: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise MalformedUrlError(f"The URL's {part} is not Unicode text.") from None
+
+
+def _broken(part: str, data: bytes, at: int) -> str:
+    shown = excerpt(data[at : at + 3].decode("latin-1"))
+    return f"The URL's {part} has {shown} at byte {at}, which is no escape: write %25 for a percent sign."

@@ -1,0 +1,78 @@
+"""Tokens verified before, by their digest, so that RSA is done once a token  shell."""
+
+import hashlib
+from collections import OrderedDict
+from typing import NamedTuple
+
+from .claims import VerifiedClaims
+from .jwks import KeySet
+from .parameters import Pool
+
+# All cached tokens together; the claims parsed from them take a few times as much. Bytes.
+MAX_TOKEN_BYTES = 4_194_304
+
+
+class Verified(NamedTuple):
+    """A verified token and what follows from it.
+
+    Attributes:
+        claims: What it says.
+        pool: Whose key signed it.
+        keys: The key set that held that key; another set since then means that the token has to be verified again.
+        headers: Its identity headers.
+        sub_hash: For the log: a hash of ``sub``.
+    """
+
+    claims: VerifiedClaims
+    pool: Pool
+    keys: KeySet
+    headers: tuple[tuple[str, str], ...]
+    sub_hash: str
+
+
+class TokenCache:
+    """A bounded map, least recently used out first.
+
+    A hit says that the signature and the claims were found true once, under the configuration and keys remembered with
+    it; time, cut-offs and the route's demands are judged on every request all the same.
+    """
+
+    def __init__(self, max_entries: int) -> None:
+        self._max_entries = max_entries
+        self._entries: OrderedDict[bytes, tuple[Verified, int]] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, digest: bytes) -> Verified | None:
+        """Return what is known of a token."""
+        entry = self._entries.get(digest)
+        if entry is None:
+            return None
+        self._entries.move_to_end(digest)
+        return entry[0]
+
+    def put(self, digest: bytes, verified: Verified, size: int) -> None:
+        """Remember a token of *size* bytes."""
+        self.discard(digest)
+        self._entries[digest] = (verified, size)
+        self._bytes += size
+        while self._entries and (len(self._entries) > self._max_entries or self._bytes > MAX_TOKEN_BYTES):
+            self._bytes -= self._entries.popitem(last=False)[1][1]
+
+    def discard(self, digest: bytes) -> None:
+        """Forget a token."""
+        entry = self._entries.pop(digest, None)
+        if entry is not None:
+            self._bytes -= entry[1]
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._entries.clear()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def digest_of(token: str) -> bytes:
+    """Return what stands for a token in the cache: its SHA-256, since two tokens never share one."""
+    return hashlib.sha256(token.encode("ascii")).digest()
