@@ -1,0 +1,82 @@
+# `make` alone prints what there is. `make run` and `make test` do all their own set-up.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP_FLAGS := --quiet --no-compile --disable-pip-version-check --require-hashes
+RUN_ARGS ?=
+STACK ?= CognitoEdgeGateway
+CDK := $(BIN)/python -m infra.cdk_cli
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check format format-check lint types synth bench fuzz soak deploy destroy clean lock
+
+help: ## Print this
+	@echo "Cognito edge gateway: a login in front of a Lambda function URL."
+	@echo
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+# --- set-up: each environment once, and again only when its lock changes --------------------------------------------
+
+install: ## Install everything into .venv* (the other commands do it themselves)
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"Python 3.11 or newer is needed; {sys.executable} is {v.major}.{v.minor}. Choose another: make PYTHON=python3.13 ...")'
+	@$(MAKE) --no-print-directory -j2 .venv/.installed .venv-emulator/.installed
+	@$(MAKE) --no-print-directory -j2 .venv-runtime/.installed .venv-wheels/.installed
+
+.venv/.installed: requirements/dev.txt
+	@echo "install: .venv (infra, local, scripts, tests): about half a minute"
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install $(PIP_FLAGS) -r requirements/dev.txt
+	@touch $@
+
+.venv-emulator/.installed: requirements/emulator.txt
+	@echo "install: .venv-emulator (the AWS emulator, apart from our packages)"
+	@$(PYTHON) -m venv --clear .venv-emulator
+	@.venv-emulator/bin/python -m pip install $(PIP_FLAGS) -r requirements/emulator.txt
+	@touch $@
+
+.venv-runtime/.installed: requirements/runtime.txt .venv/.installed
+	@echo "install: .venv-runtime (Lambda's runtime client, apart from everything)"
+	@rm -rf .venv-runtime
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --target .venv-runtime -r requirements/runtime.txt
+	@touch $@
+
+.venv-wheels/.installed: requirements/edge.txt requirements/backend.txt .venv/.installed
+	@echo "install: .venv-wheels (what the functions ship, for Lambda and for this machine)"
+	@$(BIN)/python -m infra.bundle --download-wheels
+	@touch $@
+
+# --- daily work -----------------------------------------------------------------------------------------------------
+
+run: install ## Start the whole gateway on this machine (options: RUN_ARGS="--port 9000 ...")
+	@exec $(BIN)/python -m local $(RUN_ARGS)
+
+test: install ## Run every test
+	@$(BIN)/python -m pytest $(TEST_ARGS)
+
+check: format-check lint types test synth ## Exactly what CI runs: format, lint, types, tests, synth
+	@echo "check: all passed"
+
+format: install ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+format-check: install
+	@$(BIN)/ruff format --check .
+
+lint: install
+	@$(BIN)/ruff check .
+
+types: install
+	@$(BIN)/mypy edge infra backend local scripts
+
+synth: install ## Write the CloudFormation templates to cdk.out/ (no credentials, no network)
+	@$(BIN)/python -m infra.app
+
+clean: ## Remove every environment, build and cache (a running local system first has to be stopped)
+	@rm -rf .venv .venv-* .local cdk.out dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+lock: install ## Resolve requirements/*.in again into hashed requirements/*.txt (deliberately)
+	@$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet uv==0.13.9
+	@cd requirements && for name in edge backend runtime emulator dev; do \
+	  ../.venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" $$name.in -o $$name.txt || exit 1; done
