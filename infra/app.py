@@ -1,0 +1,103 @@
+"""The CDK app. ``python -m infra.app`` synthesises it into ``cdk.out``, with no credentials and no network.
+
+The CDK CLI runs the same module (``cdk.json``). With ``--fast`` the checks that CI makes are left out: that is what
+``make run`` uses.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from .assemble import BundleError
+from .layout import PROJECT
+from .node import use_bundled_node
+from .wheelhouse import WheelhouseError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Synthesise the example stack."""
+    parser = argparse.ArgumentParser(prog="python -m infra.app", description=main.__doc__)
+    parser.add_argument("--output", type=Path, metavar="DIR", help="cloud assembly to write (default: cdk.out)")
+    parser.add_argument("--fast", action="store_true", help="skip cdk-nag and CDK's own template checks")
+    parser.add_argument(
+        "--context",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="context in addition to cdk.json's: parameter_prefix, login_prefix, bytecode",
+    )
+    options = parser.parse_args(argv)
+    try:
+        context = {**_project_context(), **dict(_pair(text) for text in options.context)}
+        if "CDK_OUTDIR" in os.environ and options.output is None:  # run by the CDK CLI, which adds its own context
+            _synthesise(None, context, checks=True)
+            return 0
+        output = (options.output or PROJECT / "cdk.out").resolve()
+        _replace(output, context, checks=not options.fast)
+    except (BundleError, WheelhouseError, ValueError, OSError) as error:
+        print(f"infra.app: {error}", file=sys.stderr)
+        return 1
+    except RuntimeError as error:
+        # What CDK refuses comes out of its JavaScript; the findings are printed already.
+        print(f"infra.app: CDK refused the app: {str(error).split('. A copy of this report')[0]}", file=sys.stderr)
+        return 1
+    print(f"{output}: synthesised", file=sys.stderr)
+    return 0
+
+
+def _project_context() -> dict[str, object]:
+    """Return cdk.json's context: outside the CLI, CDK does not read that file."""
+    document = json.loads((PROJECT / "cdk.json").read_bytes())
+    return dict(document["context"])
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, separator, value = text.partition("=")
+    if not separator:
+        raise ValueError(f"--context {text}: expected KEY=VALUE")
+    return key, value
+
+
+def _replace(output: Path, context: Mapping[str, object], *, checks: bool) -> None:
+    """Synthesise beside *output*, then put the result in its place: whoever reads it never sees half an assembly."""
+    if output.exists() and not (output / "manifest.json").is_file() and (not output.is_dir() or any(output.iterdir())):
+        raise ValueError(f"{output} exists and is no cloud assembly; name a new folder, or remove it first")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as scratch:
+        fresh = Path(scratch) / "new"
+        _synthesise(fresh, context, checks=checks)
+        if output.exists():
+            output.rename(Path(scratch) / "old")
+        fresh.rename(output)
+
+
+def _synthesise(output: Path | None, context: Mapping[str, object], *, checks: bool) -> None:
+    use_bundled_node()
+    # Here, not above: it starts Node, which has to be chosen first, and takes seconds, which --help need not wait for.
+    import aws_cdk as cdk  # noqa: PLC0415
+    import cdk_nag  # noqa: PLC0415
+
+    from .stack import CognitoEdgeGatewayStack  # noqa: PLC0415
+
+    app = cdk.App(
+        outdir=str(output) if output else None,
+        context=dict(context),
+        # A resource that tells AWS which CDK version was used; it differs from machine to machine.
+        analytics_reporting=False,
+        stack_traces=False,
+        tree_metadata=False,
+        builtin_cloud_formation_validation=checks,
+        auto_synth=False,
+    )
+    CognitoEdgeGatewayStack(app)
+    if checks:
+        cdk.Validations.of(app).add_plugins(cdk_nag.AwsSolutionsChecks(app))
+    app.synth()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""The example's protected function: ``backend/`` behind a function URL that takes nothing but signed requests."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from .assemble import cached
+from .bundle import backend_recipe
+from .findings import acknowledge
+
+
+class Backend(Construct):
+    """The function, its URL, its log group and a role that can write to that group and do nothing else.
+
+    A class because it is a CDK construct.
+
+    Attributes:
+        function: The Lambda function.
+        url: Its function URL; hand it to ``EdgeGateway``.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, bytecode: str = "auto") -> None:
+        """Make the function.
+
+        Args:
+            scope: The stack.
+            construct_id: The id within *scope*.
+            bytecode: What compiles the bundle: ``auto``, ``none``, or the path of a CPython 3.13.
+        """
+        super().__init__(scope, construct_id)
+        log_group = logs.LogGroup(
+            self,
+            "Logs",
+            retention=logs.RetentionDays.ONE_MONTH,
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+        )
+        role = iam.Role(
+            self,
+            "Role",
+            description="Runs the backend function: writes its logs",
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+        )
+        log_group.grant_write(role)
+        self.function = lambda_.Function(
+            self,
+            "Function",
+            description="The example's API: whoami and echo",
+            runtime=lambda_.Runtime.PYTHON_3_13,
+            architecture=lambda_.Architecture.X86_64,
+            handler="backend.handler.handler",
+            code=lambda_.Code.from_asset(str(cached(backend_recipe(bytecode=bytecode)))),
+            role=role,
+            timeout=cdk.Duration.seconds(15),
+            memory_size=512,
+            log_group=log_group,
+        )
+        acknowledge(
+            self.function, {"AwsSolutions-L1": "the same runtime as the edge function's, whose bundle is tested for it"}
+        )
+        self.url = self.function.add_function_url(
+            # Signed requests only: a URL of type NONE could be called past the gateway.
+            auth_type=lambda_.FunctionUrlAuthType.AWS_IAM,
+            # No CORS here: preflights are answered at the edge, and two sources would double the headers.
+            invoke_mode=lambda_.InvokeMode.BUFFERED,
+        )

@@ -1,0 +1,135 @@
+"""The example's users: a user pool, one public app client, and Cognito's managed login in front of both."""
+
+from typing import Final
+
+import aws_cdk as cdk
+from aws_cdk import aws_cognito as cognito
+from constructs import Construct
+
+from .findings import acknowledge
+
+CALLBACK_URLS: Final = (
+    "http://localhost:8976/callback",
+    "http://localhost:8977/callback",
+    "http://127.0.0.1:8976/callback",
+    "http://127.0.0.1:8977/callback",
+)
+"""Where ``scripts/get_token.py`` listens. Cognito compares the whole address: any-port loopback is not documented."""
+
+LOGOUT_URLS: Final = ("http://localhost:8976/",)
+
+
+class Identity(Construct):
+    """A user pool that nobody can join by themselves, and one client for people at a terminal.
+
+    A class because it is a CDK construct: the pool outlives the stack, other stacks refer to it.
+
+    Attributes:
+        user_pool: The pool.
+        client: The public client: authorisation code, PKCE, no secret.
+        login_url: Base of the managed login, ``https://<prefix>.auth.<region>.amazoncognito.com``.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, login_prefix: str | None = None) -> None:
+        """Make the pool.
+
+        Args:
+            scope: The stack.
+            construct_id: The id within *scope*.
+            login_prefix: First label of the login's host name, unique in the region over all accounts; None makes one of
+                the stack's own id.
+        """
+        super().__init__(scope, construct_id)
+        self.user_pool = self._user_pool()
+        acknowledge(
+            self.user_pool,
+            {
+                "AwsSolutions-COG2": "MFA (TOTP) is offered; a sample that demanded it could not be tried in one go",
+                "AwsSolutions-COG8": "the PLUS plan is charged for every active user; ESSENTIALS has all that is used here",
+            },
+        )
+        self.client = self._client()
+        domain = self.user_pool.add_domain(
+            "Login",
+            cognito_domain=cognito.CognitoDomainOptions(domain_prefix=login_prefix or _unique_prefix()),
+            managed_login_version=cognito.ManagedLoginVersion.NEWER_MANAGED_LOGIN,
+        )
+        self.login_url = domain.base_url()
+        # Without a style of its own, managed login shows an error page to this client's users.
+        cognito.CfnManagedLoginBranding(
+            self,
+            "LoginBranding",
+            user_pool_id=self.user_pool.user_pool_id,
+            client_id=self.client.user_pool_client_id,
+            use_cognito_provided_values=True,
+        )
+
+    def _user_pool(self) -> cognito.UserPool:
+        return cognito.UserPool(
+            self,
+            "UserPool",
+            # Otherwise "a valid token" would mean anybody.
+            self_sign_up_enabled=False,
+            sign_in_aliases=cognito.SignInAliases(username=True),
+            sign_in_case_sensitive=False,
+            standard_attributes=cognito.StandardAttributes(
+                email=cognito.StandardAttribute(required=False, mutable=True)
+            ),
+            # A changed address counts only once it has been proved: the backend is told verified addresses.
+            auto_verify=cognito.AutoVerifiedAttrs(email=True),
+            keep_original=cognito.KeepOriginalAttrs(email=True),
+            account_recovery=cognito.AccountRecovery.EMAIL_ONLY,
+            password_policy=cognito.PasswordPolicy(
+                min_length=12,
+                require_lowercase=True,
+                require_uppercase=True,
+                require_digits=True,
+                require_symbols=True,
+                temp_password_validity=cdk.Duration.days(3),
+            ),
+            # Optional, and never by text message (SIM swapping, and costs): a sample has to work on the first try. A pool
+            # of real people wants Mfa.REQUIRED.
+            mfa=cognito.Mfa.OPTIONAL,
+            mfa_second_factor=cognito.MfaSecondFactor(sms=False, otp=True),
+            # The plan that managed login needs, and what new pools have. Threat protection would need PLUS, at a price
+            # for every active user.
+            feature_plan=cognito.FeaturePlan.ESSENTIALS,
+            # Users and their passwords cannot be made again from this repository.
+            removal_policy=cdk.RemovalPolicy.RETAIN,
+        )
+
+    def _client(self) -> cognito.UserPoolClient:
+        return self.user_pool.add_client(
+            "Client",
+            # A program on somebody's machine keeps no secret; PKCE takes its place (RFC 8252 section 8.5).
+            generate_secret=False,
+            auth_flows=cognito.AuthFlow(
+                # Signing in with no browser: scripts, and tests. SRP does not send the password; USER_PASSWORD_AUTH does,
+                # inside TLS, and is what tools other than ours speak.
+                user_srp=True,
+                user_password=True,
+            ),
+            o_auth=cognito.OAuthSettings(
+                # Not the implicit grant: it puts tokens into addresses, histories and logs.
+                flows=cognito.OAuthFlows(authorization_code_grant=True),
+                scopes=[cognito.OAuthScope.OPENID, cognito.OAuthScope.EMAIL, cognito.OAuthScope.PROFILE],
+                callback_urls=list(CALLBACK_URLS),
+                logout_urls=list(LOGOUT_URLS),
+            ),
+            supported_identity_providers=[cognito.UserPoolClientIdentityProvider.COGNITO],
+            prevent_user_existence_errors=True,
+            enable_token_revocation=True,
+            # Revocation does not reach the edge, which verifies offline: these bound how long a stolen token works.
+            id_token_validity=cdk.Duration.hours(1),
+            access_token_validity=cdk.Duration.hours(1),
+            refresh_token_validity=cdk.Duration.days(30),
+        )
+
+
+def _unique_prefix() -> str:
+    """Return a login prefix that no other stack on earth has: the UUID in the stack's id.
+
+    The account's number would do as well, but has no place in an address that everybody sees. ``cognito``, ``aws`` and
+    ``amazon`` may not occur in a prefix.
+    """
+    return f"edge-login-{cdk.Fn.select(2, cdk.Fn.split('/', cdk.Aws.STACK_ID))}"

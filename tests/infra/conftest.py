@@ -1,0 +1,63 @@
+"""The synthesised app and the built bundles, made once for all tests of this folder."""
+
+import json
+import shutil
+
+import pytest
+
+from infra.node import use_bundled_node
+from tests.infra.rig import PROJECT, Template, project_copy, run_module
+
+use_bundled_node()  # before any test module imports aws_cdk
+
+
+@pytest.fixture(scope="session")
+def assembly(tmp_path_factory):
+    """The cloud assembly, synthesised with every check, with no credentials and nowhere to reach a network."""
+    output = tmp_path_factory.mktemp("synth") / "cdk.out"
+    finished = run_module("infra.app", "--output", output)
+    assert finished.returncode == 0, finished.stderr
+    return output
+
+
+@pytest.fixture(scope="session")
+def template(assembly):
+    """The example stack's template."""
+    return Template(json.loads((assembly / "CognitoEdgeGateway.template.json").read_bytes()))
+
+
+@pytest.fixture(scope="session")
+def elsewhere(tmp_path_factory):
+    """A copy of the project in another folder."""
+    folder = tmp_path_factory.mktemp("elsewhere") / "a folder with another name"
+    project_copy(folder)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def _bundle(folder, platform, *more):
+    finished = run_module(
+        "infra.bundle",
+        *("--output", folder, "--parameter-prefix", "/gateway", "--parameter-region", "eu-west-1"),
+        *("--platform", platform, *more),
+    )
+    assert finished.returncode == 0, finished.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def host_bundle(tmp_path_factory):
+    """The edge function's bundle for this interpreter."""
+    return _bundle(tmp_path_factory.mktemp("bundles") / "host", "host")
+
+
+@pytest.fixture(scope="session")
+def lambda_bundle(tmp_path_factory):
+    """The edge function's bundle for Lambda, with the bytecode that this machine can make."""
+    return _bundle(tmp_path_factory.mktemp("bundles") / "lambda", "lambda")
+
+
+@pytest.fixture(autouse=True)
+def _in_the_project(monkeypatch):
+    """Relative paths mean the project's, wherever pytest was started."""
+    monkeypatch.chdir(PROJECT)

@@ -1,0 +1,133 @@
+"""Wheels are taken by target and by hash, whatever else lies in the folder."""
+
+import pytest
+
+from infra.wheelhouse import WheelhouseError, download, read_lock, select, target
+from tests.infra.rig import make_lock, make_wheel
+
+
+def chosen(lock, folder, name="lambda"):
+    return [wheel.path.name for wheel in select(lock, target_=target(name), wheelhouse=folder)]
+
+
+def test_the_best_wheel_for_lambda_is_taken(tmp_path):
+    """The newest glibc that Lambda has comes before older ones, and those before wheels without compiled code."""
+    tags = ["py3-none-any", "cp313-cp313-manylinux_2_17_x86_64", "cp313-cp313-manylinux_2_34_x86_64"]
+    wheels = [make_wheel(tmp_path, "library", {"a.py": tag}, tag=tag) for tag in tags]
+    lock = tmp_path / "lock.txt"
+    hashes = [make_lock(lock, wheel).read_text().split("--hash=")[1].split()[0] for wheel in wheels]
+    lock.write_text("library==1.0 " + " ".join(f"--hash={digest}" for digest in hashes))
+    assert chosen(lock, tmp_path) == ["library-1.0-cp313-cp313-manylinux_2_34_x86_64.whl"]
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "cp313-cp313-manylinux_2_34_x86_64",
+        "cp313-cp313-manylinux2014_x86_64",
+        "cp39-abi3-manylinux_2_28_x86_64",
+        "py2.py3-none-any",
+    ],
+)
+def test_wheels_that_load_on_lambda_are_taken(tag, tmp_path):
+    """CPython 3.13 and the stable ABI, up to glibc 2.34, and pure Python."""
+    wheel = make_wheel(tmp_path, "library", {}, tag=tag)
+    assert chosen(make_lock(tmp_path / "lock.txt", wheel), tmp_path) == [wheel.name]
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "cp312-cp312-manylinux2014_x86_64",
+        "cp313-cp313t-manylinux2014_x86_64",
+        "cp314-abi3-manylinux2014_x86_64",
+        "cp313-cp313-manylinux_2_35_x86_64",
+        "cp313-cp313-musllinux_1_2_x86_64",
+        "cp313-cp313-manylinux2014_aarch64",
+        "cp313-cp313-macosx_11_0_arm64",
+        "cp313-cp313-win_amd64",
+    ],
+)
+def test_wheels_that_do_not_load_on_lambda_are_not_taken(tag, tmp_path):
+    """Other versions, free-threaded builds, a newer glibc, musl, other machines."""
+    lock = make_lock(tmp_path / "lock.txt", make_wheel(tmp_path, "library", {}, tag=tag))
+    with pytest.raises(WheelhouseError, match=r"no lambda wheel .*library==1\.0.*--download-wheels"):
+        chosen(lock, tmp_path)
+
+
+def test_a_wheel_with_another_hash_is_not_taken(tmp_path):
+    """The lock decides, however the file came into the folder."""
+    wheel = make_wheel(tmp_path, "library", {"library.py": "good = True"})
+    lock = make_lock(tmp_path / "lock.txt", wheel)
+    make_wheel(tmp_path, "library", {"library.py": "good = False"})
+    with pytest.raises(WheelhouseError, match=r"library==1\.0"):
+        chosen(lock, tmp_path)
+
+
+def test_everything_missing_is_named_at_once(tmp_path):
+    """Not one project for each run."""
+    wheels = [make_wheel(tmp_path, name, {}) for name in ("one", "two")]
+    lock = make_lock(tmp_path / "lock.txt", *wheels)
+    with pytest.raises(WheelhouseError, match=r"one==1\.0, two==1\.0"):
+        chosen(lock, tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("marker", "applies"),
+    [
+        ("python_version == '3.13'", True),
+        ("python_version < '3.13'", False),
+        ("platform_machine == 'x86_64' and sys_platform == 'linux'", True),
+        ("sys_platform == 'win32'", False),
+        ("platform_python_implementation != 'PyPy'", True),
+    ],
+)
+def test_markers_are_those_of_lambda_and_not_of_this_machine(marker, applies, tmp_path):
+    """The interpreter that pip runs under would decide them otherwise."""
+    lock = make_lock(tmp_path / "lock.txt", make_wheel(tmp_path, "library", {}), marker=marker)
+    assert bool(read_lock(lock, markers=target("lambda").markers)) == applies
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["library==1.0", "library>=1.0 --hash=sha256:" + "0" * 64, "-r other.txt", "--index-url https://index.example"],
+)
+def test_a_lock_that_is_none_is_refused(line, tmp_path):
+    """Exact versions with hashes, and nothing that leads elsewhere."""
+    (tmp_path / "lock.txt").write_text(line)
+    with pytest.raises(WheelhouseError, match=r"lock\.txt: expected name==version"):
+        read_lock(tmp_path / "lock.txt", markers={})
+
+
+def test_nothing_is_downloaded_when_everything_is_there(tmp_path, monkeypatch):
+    """A second installation needs no network."""
+    monkeypatch.setattr("infra.wheelhouse.subprocess.run", lambda *_, **__: pytest.fail("pip was started"))
+    lock = make_lock(tmp_path / "lock.txt", make_wheel(tmp_path, "library", {}))
+    assert download(lock, target_=target("lambda"), wheelhouse=tmp_path) is False
+
+
+def test_pip_fetches_what_is_missing_and_checks_its_hash(tmp_path, monkeypatch):
+    """From a folder that plays the package index here; a file with another hash is refused by pip."""
+    index = tmp_path / "index"
+    index.mkdir()
+    metadata = {
+        "library.py": "",
+        "library-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: library\nVersion: 1.0\n",
+        "library-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "library-1.0.dist-info/RECORD": "",
+    }
+    lock = make_lock(tmp_path / "lock.txt", make_wheel(index, "library", metadata))
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    assert download(lock, target_=target("lambda"), wheelhouse=tmp_path / "house") is True
+    assert chosen(lock, tmp_path / "house") == ["library-1.0-py3-none-any.whl"]
+    make_wheel(index, "library", {**metadata, "library.py": "evil = True"})
+    with pytest.raises(WheelhouseError, match=r"(?s)pip could not download the lambda wheels of lock\.txt.*library"):
+        download(lock, target_=target("lambda"), wheelhouse=tmp_path / "other house")
+
+
+def test_there_are_two_targets():
+    """A misspelt one is named."""
+    with pytest.raises(ValueError, match="'lamda'"):
+        target("lamda")
