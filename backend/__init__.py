@@ -1,0 +1,1 @@
+"""The example's protected function, and the one module that reads who is calling (`identity.py`)."""
