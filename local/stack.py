@@ -1,0 +1,499 @@
+"""Start the whole local system in order, say how to use it, wait, and stop it in reverse.
+
+What there is, in the order in which it starts (design, section 10)::
+
+    ports          bound first: a taken one is named before anything is started
+    emulator       ministack, a child process                     ┐
+    assembly       the CDK app, synthesised or from the cache     ├ at the same time
+    API clients    boto3 reads its models                         ┘
+    deployment     the synthesised template, in the emulator      ┐ at the same time
+    bundle         the edge function for this machine, or cached  ┘
+    edge runtime   the bundle in processes of its own, under the edge role's credentials
+    doors, twin, sign-in front   servers in this process
+    outputs.json   last: whoever finds it finds a system that serves
+"""
+
+import asyncio
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3.exceptions
+import uvicorn
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local import build, deploy, emulator, ports, serving
+from local.behaviors import DistributionError, read_distribution
+from local.build import BuildError
+from local.console import Console, EdgeLog
+from local.deploy import DeployError, Deployment, FunctionUrl
+from local.distribution import EdgeTwin, uvicorn_settings
+from local.edge_credentials import EdgeCredentials
+from local.emulator import Emulator, EmulatorError
+from local.function_url import FunctionUrlDoor, InvokeResult
+from local.function_url import server_config as door_server_config
+from local.invoker import EmulatorInvoker
+from local.login import LoginFront
+from local.ports import PortError, PortRequest
+from local.principals import IamPolicies, StaticCredentials
+from local.runtime import EdgeFunctionError, EdgeRuntime
+from local.state_folder import AlreadyRunningError, StateFolder
+
+EMULATOR_PYTHON = build.PROJECT / ".venv-emulator" / "bin" / "python"
+RUNTIME_CLIENT = build.PROJECT / ".venv-runtime"
+_AFTER_A_KILL_PATIENCE_S = 3.0
+"""How long to wait for ports when the last run was killed: its guards may still be at work."""
+_SERVICES = ("ssm", "s3", "cloudformation", "lambda", "iam", "sts", "cognito-idp", "cloudfront")
+_HIGHEST_PORT = 65_535
+_LOOK_AT_PARENT_EVERY_S = 0.25
+_ECHO_S = 1.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line chooses.
+
+    Attributes:
+        port: The gateway's port.
+        login_port: The sign-in front's.
+        emulator_port: The emulator's.
+        function_url_port: The first function URL's; more count up. 0 anywhere takes any free port.
+        state_dir: Where everything that a run writes goes.
+        cache_dir: Where build results go, which runs share.
+        quiet: Print errors only.
+        parent_pid: Stop when this process is no longer our parent; None: whatever becomes of the parent.
+    """
+
+    port: int
+    login_port: int
+    emulator_port: int
+    function_url_port: int
+    state_dir: Path
+    cache_dir: Path
+    quiet: bool
+    parent_pid: int | None = None
+
+
+class StoppedEarlyError(Exception):
+    """Something that has to run for as long as the system does has ended by itself."""
+
+
+EXPECTED_ERRORS = (
+    AlreadyRunningError,
+    BuildError,
+    DeployError,
+    DistributionError,
+    EdgeFunctionError,
+    EmulatorError,
+    PortError,
+    StoppedEarlyError,
+    BotoCoreError,
+    ClientError,
+    boto3.exceptions.Boto3Error,
+    OSError,
+)
+"""What can go wrong on somebody's machine: told in one message. Anything else is a bug and shows its traceback."""
+
+
+async def run(options: Options) -> int:
+    """Run the local system until SIGINT, SIGTERM or SIGHUP.
+
+    Returns:
+        The exit status: 0 when it served and was asked to stop, 128 + n when signal n came during the start, 1 when it
+        could not start or broke down.
+    """
+    console = Console(quiet=options.quiet)
+    folder = StateFolder(options.state_dir)
+    stop: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    _listen_to_signals(stop, folder, console)
+    watch = asyncio.create_task(_watch_parent(options.parent_pid, stop))
+    try:
+        with folder.held():
+            system = System(options, folder, console)
+            try:
+                ready = asyncio.create_task(system.start())
+                await _first_of(ready, stop)
+                if not ready.done():
+                    console.line(f"\nStopping before the start was over ({signal.Signals(stop.result()).name}).")
+                    ready.cancel()
+                    await asyncio.gather(ready, return_exceptions=True)
+                    return 128 + stop.result()
+                await ready
+                await system.serve_until(stop)
+                console.line("\nStopping.")
+            finally:
+                await system.stop()
+        console.line("Stopped; nothing is left running.")
+    except EXPECTED_ERRORS as error:
+        console.error(f"local: {error}")
+        return 1
+    finally:
+        watch.cancel()
+    return 0
+
+
+async def _first_of(*futures: "asyncio.Future[Any]") -> None:
+    await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+
+
+async def _watch_parent(pid: int | None, stop: asyncio.Future[int]) -> None:
+    """Ask for a stop when *pid* is not our parent any more.
+
+    `make run` wants this: SIGKILL to make reaches nobody else, and the system would run on with nobody to stop it.
+    """
+    while pid is not None and not stop.done():
+        if os.getppid() != pid:
+            stop.set_result(signal.SIGHUP)
+        await asyncio.sleep(_LOOK_AT_PARENT_EVERY_S)
+
+
+def _listen_to_signals(stop: asyncio.Future[int], folder: StateFolder, console: Console) -> None:
+    """Ask for a stop at the first signal; end at once at a second one that is no echo of it."""
+    loop = asyncio.get_running_loop()
+    first_at = 0.0
+
+    def on_signal(number: int) -> None:
+        nonlocal first_at
+        if not stop.done():
+            first_at = loop.time()
+            stop.set_result(number)
+        # One SIGTERM to the process group of `make run` arrives twice: make hands on its own.
+        elif loop.time() - first_at > _ECHO_S:
+            console.error("Ending at once.")
+            folder.withdraw()
+            # The kernel closes the lifelines; the guards do the rest.
+            os._exit(128 + number)
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, on_signal, number)
+
+
+class _Clients:
+    """boto3 clients of the emulator's services, each made once."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._made: dict[str, Any] = {}
+
+    def __call__(self, service: str) -> Any:
+        if service not in self._made:
+            self._made[service] = emulator.root_client(service, self._url)
+        return self._made[service]
+
+    def make_all(self) -> None:
+        for service in _SERVICES:
+            self(service)
+
+
+class System:
+    """The running parts. A class because it owns them all, and what has started has to be stopped, however far it got."""
+
+    def __init__(self, options: Options, folder: StateFolder, console: Console) -> None:
+        """Start nothing yet.
+
+        Args:
+            options: The command line's.
+            folder: The state folder, held by the caller.
+            console: For progress and requests.
+        """
+        self._options = options
+        self._folder = folder
+        self._console = console
+        self._parts = contextlib.AsyncExitStack()
+        self._emulator: Emulator | None = None
+
+    async def start(self) -> None:
+        """Start everything, in the order of the module's table, and publish `outputs.json`."""
+        console = self._console
+        console.line(f"Starting the local system in {_short(self._folder.path)} (Ctrl-C stops it).")
+        with console.step("ports") as note:
+            gateway_socket, login_socket, door_sockets, emulator_port = self._bind()
+            note.text = (
+                f"127.0.0.1: gateway {_port(gateway_socket)}, sign-in {_port(login_socket)}, emulator {emulator_port}"
+            )
+        clients = _Clients(emulator.endpoint_url(emulator_port))
+        async with _together() as group:
+            started = group.create_task(self._start_emulator(emulator_port))
+            synthesised = group.create_task(self._synthesise())
+            group.create_task(asyncio.to_thread(clients.make_all))
+        self._emulator = started.result()
+        assembly, digest = synthesised.result()
+
+        async with _together() as group:
+            deployed = group.create_task(self._deploy(clients, assembly))
+            bundled = group.create_task(self._bundle(assembly, digest))
+        deployment = deployed.result()
+
+        directory = StaticCredentials()
+        credentials = EdgeCredentials(
+            sts=clients("sts"),
+            role_arn=deployment.output("EdgeRoleArn"),
+            function_name=deployment.edge["FunctionName"],
+            directory=directory,
+            console=console.line,
+        )
+        async with _together() as group:
+            demo = group.create_task(
+                asyncio.to_thread(deploy.create_demo_user, clients("cognito-idp"), deployment.output("UserPoolId"))
+            )
+            edge = group.create_task(self._start_edge(bundled.result(), deployment, credentials))
+            view = group.create_task(
+                asyncio.to_thread(read_distribution, clients("cloudfront"), deployment.output("DistributionId"))
+            )
+        username, password = demo.result()
+
+        with console.step("servers") as note:
+            doors = self._doors(clients, deployment, directory, door_sockets)
+            addresses = {host: (ports.HOST, _port(sock)) for host, (_, sock) in doors.items()}
+            twin = EdgeTwin(
+                config=view.result(), invoke=edge.result().invoke, resolve=addresses.__getitem__, console=console.line
+            )
+            login = LoginFront(
+                port=_port(login_socket),
+                emulator_url=self._emulator.url,
+                cognito=clients("cognito-idp"),
+                user_pool_id=deployment.output("UserPoolId"),
+                outputs_file=_short(self._folder.outputs),
+                console=console.line,
+            )
+            self._parts.callback(login.close)
+            for config, sock, name in (
+                *((config, sock, f"function URL {host}") for host, (config, sock) in doors.items()),
+                (serving.plain_config(login), login_socket, "sign-in front"),
+                (uvicorn.Config(twin, **uvicorn_settings()), gateway_socket, "gateway"),
+            ):
+                server = serving.Serving(config, sock, name)
+                self._parts.push_async_callback(server.stop)
+                await server.start()
+            note.text = f"gateway, sign-in front, {len(doors)} function URL{'s' if len(doors) != 1 else ''}"
+
+        outputs = {
+            "gateway_url": _url(gateway_socket),
+            "login_url": login.url,
+            "user_pool_id": deployment.output("UserPoolId"),
+            "client_id": deployment.output("ClientId"),
+            "username": username,
+            "password": password,
+            "function_urls": {
+                function.name: f"{_url(doors[function.host][1])}/" for function in deployment.function_urls
+            },
+            "aws_endpoint_url": self._emulator.url,
+            "region": emulator.REGION,
+            "parameter_prefix": deployment.output("ParameterPrefix"),
+        }
+        self._folder.publish(outputs)
+        console.line(_how_to_use(outputs, self._folder, console.elapsed_s))
+
+    async def serve_until(self, stop: asyncio.Future[int]) -> None:
+        """Wait for *stop*.
+
+        Raises:
+            StoppedEarlyError: The emulator ended first.
+        """
+        assert self._emulator is not None  # noqa: S101 - called after `start`
+        ended = asyncio.create_task(self._emulator.child.wait())
+        try:
+            await _first_of(ended, stop)
+            if not stop.done():
+                raise StoppedEarlyError(
+                    f"The emulator has ended by itself, with status {ended.result()}; everything else stops as well. "
+                    f"See {_short(self._emulator.child.log)}."
+                )
+        finally:
+            ended.cancel()
+
+    async def stop(self) -> None:
+        """Stop whatever has started, the last first."""
+        await self._parts.aclose()
+
+    # --- parts, in the order of their start ----------------------------------------------------------------------------
+
+    def _bind(self) -> tuple[socket.socket, socket.socket, list[socket.socket], int]:
+        """Bind the servers' ports and find the emulator's."""
+        options = self._options
+        patience_s = _AFTER_A_KILL_PATIENCE_S if self._folder.after_a_kill else 0.0
+
+        def bind(port: int, purpose: str, option: str) -> socket.socket:
+            sock = ports.listen(PortRequest(port, purpose, option), patience_s=patience_s)
+            self._parts.callback(sock.close)
+            return sock
+
+        gateway = bind(options.port, "the gateway", "--port")
+        login = bind(options.login_port, "the sign-in front", "--login-port")
+        first_door = bind(options.function_url_port, "the first function URL", "--function-url-port")
+        request = PortRequest(options.emulator_port, "the emulator", "--emulator-port")
+        return gateway, login, [first_door], ports.reserve(request, patience_s=patience_s)
+
+    async def _start_emulator(self, port: int) -> Emulator:
+        with self._console.step("emulator") as note:
+            running = await emulator.start(EMULATOR_PYTHON, self._folder.path, port)
+            self._parts.push_async_callback(running.stop)
+            note.text = f"ministack on {running.url}"
+        return running
+
+    async def _synthesise(self) -> tuple[Path, str]:
+        with self._console.step("synth") as note:
+            digest = await asyncio.to_thread(build.inputs_digest)
+            assembly = await build.synthesise(self._options.cache_dir, digest, self._folder.path / "synth.log")
+            note.text = "unchanged since the last run" if assembly.cached else "CDK app synthesised"
+        return assembly.folder, digest
+
+    async def _deploy(self, clients: _Clients, assembly: Path) -> Deployment:
+        with self._console.step("deploy") as note:
+            deployment = await asyncio.to_thread(deploy.deploy, clients, assembly)
+            left_out = ", ".join(sorted(set(deployment.left_out.values()))) or "nothing"
+            note.text = f"{deploy.STACK_NAME} in the emulator; left out: {left_out}"
+        return deployment
+
+    async def _bundle(self, assembly: Path, digest: str) -> Path:
+        with self._console.step("bundle") as note:
+            settings = build.synthesised_settings(assembly, deploy.STACK_NAME)
+            log = self._folder.path / "bundle.log"
+            bundle = await build.edge_bundle(self._options.cache_dir, digest, settings, log)
+            note.text = "unchanged since the last run" if bundle.cached else "edge function built for this machine"
+        return bundle.folder
+
+    async def _start_edge(self, bundle: Path, deployment: Deployment, credentials: EdgeCredentials) -> EdgeRuntime:
+        with self._console.step("edge") as note:
+            await credentials.renew()
+            renewal = asyncio.create_task(credentials.keep_fresh(), name="renew the edge role's credentials")
+            self._parts.push_async_callback(_cancel, renewal)
+            assert self._emulator is not None  # noqa: S101 - it was started before
+            endpoints = {
+                "AWS_ENDPOINT_URL_SSM": self._emulator.url,
+                "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": self._emulator.url,
+            }
+            log = EdgeLog(self._folder.path / "edge.log", self._console)
+            self._parts.callback(log.close)
+            runtime = EdgeRuntime(
+                bundle=bundle,
+                runtime_client=RUNTIME_CLIENT,
+                python=sys.executable,
+                environment=lambda: {**credentials.environment(), **endpoints},
+                function_arn=deployment.output("EdgeFunctionVersionArn"),
+                handler=deployment.edge["Handler"],
+                timeout_s=deployment.edge["Timeout"],
+                memory_mb=deployment.edge["MemorySize"],
+                log=log.write,
+            )
+            self._parts.push_async_callback(runtime.stop)
+            await runtime.start()
+            note.text = f"edge function under awslambdaric; its log is {_short(self._folder.path / 'edge.log')}"
+        return runtime
+
+    def _doors(
+        self,
+        clients: _Clients,
+        deployment: Deployment,
+        directory: StaticCredentials,
+        sockets: list[socket.socket],
+    ) -> dict[str, tuple[uvicorn.Config, socket.socket]]:
+        """Return a server for each function URL, by the URL's host."""
+        assert self._emulator is not None  # noqa: S101 - it was started before
+        invoker = EmulatorInvoker(self._emulator.url)
+        self._parts.callback(invoker.close)
+
+        async def invoke(function_name: str, event: Mapping[str, Any]) -> InvokeResult:
+            return InvokeResult(*await invoker.invoke(function_name, event))
+
+        policies = IamPolicies(clients("iam"), clients("lambda"))
+        doors: dict[str, tuple[uvicorn.Config, socket.socket]] = {}
+        for index, function in enumerate(deployment.function_urls):
+            sock = sockets[index] if index < len(sockets) else self._further_door(index, function)
+            door = FunctionUrlDoor(
+                function_name=function.function_name,
+                function_arn=function.function_arn,
+                region=emulator.REGION,
+                account_id=emulator.ACCOUNT_ID,
+                url_host=function.host,
+                credentials=directory,
+                policies=policies,
+                invoke=invoke,
+                console=self._console.line,
+            )
+            doors[function.host] = (door_server_config(door), sock)
+        return doors
+
+    def _further_door(self, index: int, function: FunctionUrl) -> socket.socket:
+        first = self._options.function_url_port
+        number = min(first + index, _HIGHEST_PORT) if first else 0
+        sock = ports.listen(PortRequest(number, f"the function URL {function.name!r}", "--function-url-port"))
+        self._parts.callback(sock.close)
+        return sock
+
+
+@contextlib.asynccontextmanager
+async def _together() -> AsyncIterator[asyncio.TaskGroup]:
+    """Run tasks together; when one fails, cancel the others and raise its own error, not a group around it."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except BaseExceptionGroup as failed:
+        error: BaseException = failed
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from None
+
+
+async def _cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _port(sock: socket.socket) -> int:
+    number: int = sock.getsockname()[1]
+    return number
+
+
+def _url(sock: socket.socket) -> str:
+    return f"http://{ports.HOST}:{_port(sock)}"
+
+
+def _short(path: Path) -> str:
+    """Return *path* as a person would type it here."""
+    with contextlib.suppress(ValueError):
+        return str(path.relative_to(Path.cwd()))
+    return str(path)
+
+
+def _how_to_use(outputs: Mapping[str, Any], folder: StateFolder, elapsed_s: float) -> str:
+    """Return the text that tells what runs and what to type next."""
+    python = "python" if shutil.which("python") else "python3"
+    whoami = f"{outputs['gateway_url']}/api/whoami"
+    urls = "\n".join(
+        f"  function URL  {url}  ({name}; takes signed requests only)" for name, url in outputs["function_urls"].items()
+    )
+    return f"""
+Ready after {elapsed_s:.1f} s.
+
+  gateway       {outputs["gateway_url"]}
+  sign-in       {outputs["login_url"]}
+{urls}
+  AWS emulator  {outputs["aws_endpoint_url"]}
+  demo user     {outputs["username"]}  (password in {shlex.quote(_short(folder.outputs))})
+
+Type in another terminal, in the project's folder:
+
+  curl -i {whoami}
+      # 401: no token
+
+  TOKEN=$({python} scripts/get_token.py --local)
+  curl -i -H "Authorization: Bearer $TOKEN" {whoami}
+      # 200, and who you are
+
+  {python} scripts/get_token.py --local --header | curl -i -H @- {whoami}
+      # the same, with the token kept out of the process list
+
+Ctrl-C stops everything.
+"""

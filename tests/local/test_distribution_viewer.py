@@ -1,0 +1,273 @@
+"""The viewer's side of the edge twin: what CloudFront refuses, which behaviour it chooses, what of the target it keeps."""
+
+import asyncio
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+from local.behaviors import DistributionView, normalize_path
+from tests.local.twin_rig import GUARDED, URL_HOST, RawOrigin, distribution, send, twin
+
+ODD_TARGETS = [
+    b"/plain?a=1&b=2",
+    b"/%zz?%",
+    b"/a%20b%2Fc/%c3%a9?x=%2B+",
+    b"//double//slash/../dots/./?q",
+    b'/[x]{y}|"^\\`<>?[0]={1}|"^\\`<>',
+    "/é/ü?ö=ß".encode(),
+    b"/\xff\xfe?\x80=\x81",
+    b"/`C3`A9?`60",
+    b"/a;b=c:@!$&'()*+,=~?a=b?c=/d",
+    b"//evil@example.com:80/x",
+]
+
+
+@pytest.mark.parametrize("target", ODD_TARGETS, ids=repr)
+def test_target_reaches_the_origin_byte_for_byte(target):
+    """Nothing between the viewer's socket and the origin's decodes, normalises or escapes the target."""
+    reply, rig = send("GET", target)
+    assert reply.status == 200
+    assert rig.arrived.request_line == b"GET " + target + b" HTTP/1.1"
+
+
+def test_target_survives_being_cut_into_packets():
+    """Non-ASCII bytes are taken in whatever pieces the request line comes."""
+    target = "/é?ü".encode()
+
+    async def scenario(rig):
+        reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
+        for byte in b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n":
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0)
+        await reader.read()
+        writer.close()
+
+    _, rig = twin(scenario)
+    assert rig.arrived.request_line == b"GET " + target + b" HTTP/1.1"
+
+
+def test_second_request_of_a_connection_is_taken_as_raw_as_the_first():
+    """Keep-alive changes nothing about the target."""
+
+    async def scenario(rig):
+        reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
+        for target in (b"/\xc3\xa9", b"/\xff"):
+            writer.write(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\nok")
+        writer.close()
+
+    _, rig = twin(scenario)
+    assert [request.request_line for request in rig.origin.arrived] == [
+        b"GET /\xc3\xa9 HTTP/1.1",
+        b"GET /\xff HTTP/1.1",
+    ]
+
+
+@pytest.mark.parametrize("target", [b"/a b", b"/\x01", b"/a\tb", b"/\x7f", b"/a#b", b"/a?b#c", b"*", b"a/b"], ids=repr)
+def test_malformed_target_is_400(target):
+    """Controls, spaces, fragments and what does not begin with a slash end at the edge."""
+    reply, rig = send("GET", target)
+    assert reply.status == 400
+    assert rig.origin.arrived == []
+
+
+def test_curl_path_as_is():
+    """The client that people test with gets its bytes through, dot segments and UTF-8 included."""
+
+    async def scenario(rig):
+        url = f"http://127.0.0.1:{rig.port}/a/../é/%2e%2e//x?q=[1]&r=ö"  # curl escapes é, not ö
+        command = ["curl", "-sS", "--globoff", "--path-as-is", url]
+        return await asyncio.to_thread(subprocess.run, command, capture_output=True, check=True)
+
+    done, rig = twin(scenario)
+    assert done.stdout == b"ok"
+    assert rig.arrived.request_line == "GET /a/../%c3%a9/%2e%2e//x?q=[1]&r=ö HTTP/1.1".encode()
+
+
+@pytest.mark.parametrize(("size", "status"), [(8192, 200), (8193, 414)])
+def test_url_over_8192_bytes_is_414(size, status):
+    """The URL limit, on both sides of it."""
+    result = {"uri": "/short", "querystring": ""}
+
+    async def shortens(event):
+        return event["Records"][0]["cf"]["request"] | result
+
+    reply, _ = send("GET", b"/" + b"x" * (size - 1), function=shortens)
+    assert reply.status == status
+    assert (b"8192 are allowed" in reply.body) == (status == 414)
+
+
+@pytest.mark.parametrize(("size", "status"), [(32_768, 200), (32_769, 494), (200_000, 494)])
+def test_request_over_32768_bytes_is_494(size, status):
+    """Request line and headers together, on both sides of the limit, and far beyond what servers usually take."""
+    fixed = len(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nX-Filler: \r\n")
+    reply, _ = send("GET", b"/", [(b"X-Filler", b"x" * (size - fixed))])
+    assert reply.status == status
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [
+        ([(b"Content-Length", b"0")], b"", 200),
+        ([], b"x", 403),
+        ([(b"Transfer-Encoding", b"chunked")], b"1\r\nx\r\n0\r\n\r\n", 403),
+    ],
+)
+def test_get_with_a_body_is_403(headers, body, status):
+    """CloudFront refuses it before the function runs; a length of zero is no body."""
+    reply, rig = send("GET", b"/", headers, body)
+    assert reply.status == status
+    assert len(rig.events) == (status == 200)
+
+
+@pytest.mark.parametrize(("method", "status"), [("GET", 200), ("POST", 403), ("BREW", 403)])
+def test_method_outside_the_behaviour_is_403(method, status):
+    """Only what the behaviour allows gets in; the answer says what that is."""
+    reply, rig = send(method, view=distribution(allowed_methods=frozenset({"GET", "HEAD"})))
+    assert reply.status == status
+    assert len(rig.events) == (status == 200)
+    assert (b"allows GET, HEAD" in reply.body) == (status == 403)
+
+
+def test_refusal_looks_like_cloudfront_and_names_the_rule():
+    """An error page has CloudFront's headers, the request id and the rule; the console has the rule too."""
+    reply, rig = send("GET", b"/", body=b"x")
+    assert reply.values("x-cache") == ["Error from cloudfront"]
+    assert reply.values("server") == ["CloudFront"]
+    request_id = reply.values("x-amz-cf-id")[0]
+    assert request_id.encode() in reply.body
+    assert b"GetWithBody: a GET request must not have a body" in reply.body
+    assert rig.console[1] == "  GetWithBody: a GET request must not have a body"
+
+
+@pytest.mark.parametrize(
+    ("raw", "normal"),
+    [
+        (b"/a/b/..", b"/a/"),
+        (b"/a//b", b"/a/b"),
+        (b"/a/./b", b"/a/b"),
+        (b"/../a", b"/a"),
+        (b"/%61dmin", b"/admin"),
+        (b"/%2e%2e/x", b"/x"),
+        (b"/a%2fb", b"/a%2Fb"),
+        (b"/", b"/"),
+        (b"//", b"/"),
+        (b"/a/", b"/a/"),
+        (b"/\xc3\xa9", b"/\xc3\xa9"),
+    ],
+)
+def test_path_is_normalised_for_the_choice_of_the_behaviour(raw, normal):
+    """RFC 3986 §6.2.2, and merged slashes, as the page on path normalisation says."""
+    assert normalize_path(raw) == normal
+
+
+@pytest.mark.parametrize(
+    ("path", "pattern"),
+    [
+        (b"/api/x", "/api/*"),
+        (b"/api/", "/api/*"),
+        (b"/api", "*"),
+        (b"/API/x", "*"),
+        (b"/static/../api/x", "/api/*"),
+        (b"//api//x", "/api/*"),
+        (b"/%61pi/x", "/api/*"),
+        (b"/img1.png", "img?.png"),
+        (b"/img12.png", "*"),
+        (b"/api/../x", "*"),
+        (b"/a.b+c", "/a.b+c"),
+        (b"/aXb+c", "*"),
+    ],
+)
+def test_first_matching_pattern_wins_and_the_raw_path_is_forwarded(path, pattern):
+    """`*` and `?`, case, order; what the origin gets is what the viewer sent."""
+    behaviors = [replace(GUARDED, pattern=one) for one in ("/api/*", "img?.png", "/a.b+c", "*")]
+    reply, rig = send("GET", path, view=distribution(*behaviors))
+    assert reply.status == 200
+    assert rig.exchanges[0].pattern == pattern
+    assert rig.arrived.request_line == b"GET " + path + b" HTTP/1.1"
+
+
+@pytest.mark.parametrize(("path", "uri"), [(b"/", "/index.html"), (b"/x", "/x"), (b"//", "//")])
+def test_default_root_object(path, uri):
+    """It stands for the bare slash, and for nothing else."""
+    plain = distribution()
+    view = DistributionView(plain.distribution_id, plain.domain_name, plain.behaviors, "index.html")
+    _, rig = send("GET", path, view=view)
+    assert rig.request_event["uri"] == uri
+
+
+def test_console_line_has_no_query_and_no_controls():
+    """One line per request: method, path, status, time, who answered. Queries may hold secrets."""
+    reply, rig = send("GET", b"/p\xc3\xa9?token=secret")
+    assert reply.status == 200
+    (line,) = rig.console
+    assert line.startswith("GET /p?? 200 ")
+    assert line.endswith(f"ms edge, origin {URL_HOST}")
+    assert "secret" not in line
+
+
+def test_behaviour_without_function_goes_straight_to_the_origin():
+    """A public behaviour, such as one for a static site, runs no function."""
+    reply, rig = send("GET", b"/x", view=distribution(edge_function=None))
+    assert reply.status == 200
+    assert rig.events == []
+    assert rig.console[0].endswith(f"ms origin {URL_HOST}")
+
+
+def test_unresolvable_origin_is_502_before_the_function_runs():
+    """CloudFront resolves the configured domain first; a dummy host never reaches the function."""
+    reply, rig = send(resolve=lambda domain: {}[domain])
+    assert reply.status == 502
+    assert b"NonS3OriginDnsError" in reply.body
+    assert rig.events == []
+
+
+def test_viewer_that_leaves_in_the_middle_of_its_body_ends_the_exchange():
+    """An abandoned upload neither hangs nor reaches the function as if it were whole."""
+
+    async def scenario(rig):
+        _, writer = await asyncio.open_connection("127.0.0.1", rig.port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+        await writer.drain()
+        writer.close()
+        await rig.finished.wait()
+
+    _, rig = twin(scenario)
+    assert rig.events == []
+    assert rig.exchanges[0].problem == "the viewer closed the connection"
+
+
+def test_viewer_that_leaves_ends_an_answer_without_end():
+    """An endless stream is not read for nobody: the origin's connection is closed too."""
+    closed = asyncio.Event()
+
+    async def endless(reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")
+        await writer.drain()
+        await reader.read()
+        closed.set()
+
+    async def scenario(rig):
+        reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"data: 1\n\n")
+        writer.close()
+        await closed.wait()
+        await rig.finished.wait()
+
+    _, rig = twin(scenario, origin=RawOrigin(endless))
+    assert rig.exchanges[0].status == 200
+
+
+def test_fault_of_the_twin_is_500_and_on_the_console():
+    """A bug here is not to be mistaken for a rule of CloudFront, nor to pass in silence."""
+
+    async def breaks(_event):
+        raise ZeroDivisionError
+
+    reply, rig = send(function=breaks)
+    assert reply.status == 500
+    assert rig.console[1].startswith("  a fault of the edge twin itself:\nTraceback")
+    assert "ZeroDivisionError" in rig.console[1]

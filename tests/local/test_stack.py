@@ -1,0 +1,309 @@
+"""The launcher from outside: it starts, says so, and however it ends leaves no process, no port and no outputs."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import requests
+
+from local import ports
+from tests import system
+from tests.system import PROJECT, LocalSystem
+
+OUTPUTS = {
+    "gateway_url",
+    "login_url",
+    "user_pool_id",
+    "client_id",
+    "username",
+    "password",
+    "function_urls",
+    "aws_endpoint_url",
+    "region",
+    "parameter_prefix",
+}
+# Each is printed when the part has started: the moments at which a start can be interrupted.
+MOMENTS = ["Starting", "  ports ", "  emulator ", "  deploy ", "  edge ", "Ready after"]
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory):
+    """A system that serves, for tests that leave it as it is."""
+    with system.running(tmp_path_factory.mktemp("system")) as found:
+        yield found
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start systems in this test's folder; they are ended with it."""
+    systems = []
+
+    def begin(*options, name="one"):
+        systems.append(LocalSystem(tmp_path / name, *options))
+        return systems[-1]
+
+    yield begin
+    for found in systems:
+        found.end()
+
+
+def _wait_for_line(found: LocalSystem, text: str) -> None:
+    give_up = time.monotonic() + system.START_LIMIT_S
+    while text not in found.printed():
+        assert found.process.poll() is None, found.printed()
+        assert time.monotonic() < give_up, f"no {text!r} in:\n{found.printed()}"
+        found.look()
+        time.sleep(0.005)
+
+
+def _listening(pids) -> list[str]:
+    """Return the addresses, in /proc's hexadecimal, that any of the processes listens on."""
+    inodes = {inode for pid in pids for inode in ports._socket_inodes(Path("/proc") / str(pid))}
+    return [
+        columns[1]
+        for table in ("tcp", "tcp6")
+        for columns in (line.split() for line in (Path("/proc/net") / table).read_text().splitlines()[1:])
+        if columns[3] == "0A" and columns[9] in inodes
+    ]
+
+
+# --- serving ------------------------------------------------------------------------------------------------------------
+
+
+def test_outputs_are_complete_and_private(serving):
+    """Contract C2, readable by nobody else: the password is in it."""
+    assert serving.outputs.keys() == OUTPUTS
+    assert serving.outputs_file.stat().st_mode & 0o777 == 0o600
+    assert serving.state_dir.stat().st_mode & 0o777 == 0o700
+    others = [path for path in serving.state_dir.iterdir() if path.stat().st_mode & 0o077]
+    assert others == []
+
+
+def test_every_address_in_the_outputs_answers(serving):
+    """Whoever finds the file finds a system that serves, every part of it."""
+    outputs = serving.outputs
+    assert requests.get(outputs["gateway_url"] + "/api/whoami", timeout=30).status_code == 401
+    assert requests.get(outputs["login_url"], timeout=30).status_code == 200
+    assert requests.get(outputs["aws_endpoint_url"] + "/_ministack/health", timeout=30).status_code == 200
+    for url in outputs["function_urls"].values():
+        assert requests.get(url, timeout=30).status_code == 403
+
+
+def test_everything_listens_on_loopback_only(serving):
+    """No other machine in the network reaches any of it."""
+    addresses = _listening([serving.process.pid, *serving.look()])
+    assert len(addresses) >= 5  # gateway, sign-in, door, emulator, the edge's Runtime API
+    assert {address.partition(":")[0] for address in addresses} == {"0100007F"}
+
+
+def test_it_says_what_to_type_next(serving):
+    """Lines to paste, with this run's addresses; the password is not among them."""
+    printed, outputs = serving.printed(), serving.outputs
+    assert f"curl -i {outputs['gateway_url']}/api/whoami" in printed
+    assert "scripts/get_token.py --local)" in printed
+    assert f'-H "Authorization: Bearer $TOKEN" {outputs["gateway_url"]}/api/whoami' in printed
+    assert "--header | curl -i -H @-" in printed
+    assert outputs["password"] not in printed
+
+
+def test_edge_log_is_json_lines(serving):
+    """One object per request, in a file of its own."""
+    requests.get(serving.outputs["gateway_url"] + "/api/whoami?secret=x", timeout=30)
+    lines = [json.loads(line) for line in (serving.state_dir / "edge.log").read_text().splitlines()]
+    assert {"GET"} == {line["method"] for line in lines}
+    assert "secret" not in json.dumps(lines)
+
+
+def test_console_has_a_line_for_each_request(serving):
+    """Method, path and status, without the query."""
+    requests.get(serving.outputs["gateway_url"] + "/api/some-path?secret=x", timeout=30)
+    _wait_for_line(serving, "GET /api/some-path 401")
+    assert "secret=x" not in serving.printed()
+
+
+def test_emulator_was_started_with_nothing_of_the_developers(start, monkeypatch):
+    """Profiles, keys, endpoints and proxies of the machine change nothing."""
+    monkeypatch.setenv("AWS_PROFILE", "production")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAREAL")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    found = start().wait_until_ready()
+    with requests.Session() as session:
+        session.trust_env = False
+        assert session.get(found.outputs["gateway_url"] + "/api/whoami", timeout=30).status_code == 401
+    for pid in found.look():
+        environment = (Path("/proc") / str(pid) / "environ").read_text()
+        assert not {"AWS_PROFILE=production", "AWS_ACCESS_KEY_ID=AKIAREAL"} & set(environment.split("\0"))
+
+
+# --- stopping -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_stops_everything_and_removes_the_outputs(start, number):
+    """Ctrl-C, `kill` and a closed terminal: a clean end each."""
+    found = start().wait_until_ready()
+    requests.get(found.outputs["gateway_url"] + "/api/whoami", timeout=30)
+    assert found.stop(number) == 0
+    assert found.left_over(0) == []
+    assert not found.outputs_file.exists()
+    assert "Stopped; nothing is left running." in found.printed()
+
+
+def test_signal_that_comes_twice_at_once_counts_once(start):
+    """`kill` to the process group of `make run`: make hands it on a second time."""
+    found = start().wait_until_ready()
+    found.look()
+    found.process.send_signal(signal.SIGTERM)
+    assert found.stop(signal.SIGTERM) == 0
+    assert found.left_over(0) == []
+
+
+@pytest.mark.parametrize("moment", MOMENTS[:-1])
+def test_interrupted_start_leaves_nothing(start, moment):
+    """A start can be given up at any moment."""
+    found = start()
+    _wait_for_line(found, moment)
+    assert found.stop(signal.SIGTERM) in {128 + signal.SIGTERM, 0}
+    assert found.left_over(0) == []
+    assert not found.outputs_file.exists()
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_sigkill_leaves_no_process_and_no_port(start, moment):
+    """Nobody tidies up after SIGKILL; whatever has started goes by itself, and the ports with it."""
+    found = start()
+    _wait_for_line(found, moment)
+    family = found.look()
+    addresses = _listening([found.process.pid, *family])
+    found.process.kill()
+    found.process.wait()
+    assert found.left_over() == []
+    for address in addresses:
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", int(address.partition(":")[2], 16))) != 0
+
+
+def test_sigkill_during_a_first_start_leaves_no_build_behind(start, tmp_path):
+    """Synthesis runs node and Python below the launcher; they go as well, and the next start is not hurt."""
+    cache = str(tmp_path / "cache")
+    found = start("--cache-dir", cache)
+    give_up = time.monotonic() + system.START_LIMIT_S
+    while not any("infra.app" in line for line in found.look().values()):
+        assert time.monotonic() < give_up, found.printed()
+        time.sleep(0.005)
+    found.process.kill()
+    found.process.wait()
+    assert found.left_over() == []
+    again = start("--cache-dir", cache).wait_until_ready()
+    assert again.stop() == 0
+
+
+def test_system_starts_again_after_a_sigkill(start):
+    """With the same ports, and with outputs of its own instead of the stale ones."""
+    first = start().wait_until_ready()
+    stale = first.outputs
+    numbers = [url.rpartition(":")[2].strip("/") for url in _urls(stale)]
+    first.process.kill()
+    first.process.wait()
+    assert first.outputs_file.exists()
+    options = zip(("--port", "--login-port", "--emulator-port", "--function-url-port"), numbers, strict=True)
+    second = start(*(word for pair in options for word in pair))
+    _wait_for_line(second, "Ready after")
+    assert _urls(second.outputs) == _urls(stale)
+    assert second.outputs["user_pool_id"] != stale["user_pool_id"]
+
+
+def _urls(outputs):
+    return [
+        outputs["gateway_url"],
+        outputs["login_url"],
+        outputs["aws_endpoint_url"],
+        outputs["function_urls"]["api"],
+    ]
+
+
+def test_launcher_stops_when_the_emulator_dies(start):
+    """Half a system helps nobody: it says what happened and ends."""
+    found = start().wait_until_ready()
+    (emulator,) = [pid for pid, line in found.look().items() if "_emulator_main" in line and "_guard" not in line]
+    os.kill(emulator, signal.SIGKILL)
+    assert found.process.wait(system.STOP_LIMIT_S) == 1
+    assert "The emulator has ended by itself, with status 137" in found.printed()
+    assert found.left_over(0) == []
+    assert not found.outputs_file.exists()
+
+
+def test_launcher_goes_with_the_parent_that_it_was_told_of(tmp_path):
+    """SIGKILL to make reaches make alone; the launcher notices."""
+    state = tmp_path / "state"
+    command = [sys.executable, "-m", "local", *system.FREE_PORTS, "--state-dir", str(state), "--quiet"]
+    script = "import os,subprocess,sys; subprocess.run([*sys.argv[1:], '--parent-pid', str(os.getpid())])"
+    with subprocess.Popen([sys.executable, "-c", script, *command], cwd=PROJECT) as make:
+        give_up = time.monotonic() + system.START_LIMIT_S
+        while not (state / "outputs.json").exists():
+            assert time.monotonic() < give_up
+            time.sleep(0.02)
+        launcher = json.loads((state / "lock").read_text())["pid"]
+        make.kill()
+    give_up = time.monotonic() + system.STOP_LIMIT_S
+    while (Path("/proc") / str(launcher)).exists():
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+    assert not (state / "outputs.json").exists()
+
+
+# --- what stands in the way ---------------------------------------------------------------------------------------------
+
+
+def test_second_start_in_the_same_folder_says_so(serving):
+    """Status 1, who runs, how to stop it; the first one is not disturbed."""
+    command = [sys.executable, "-m", "local", *system.FREE_PORTS, "--state-dir", str(serving.state_dir)]
+    second = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=60)
+    assert second.returncode == 1
+    assert f"Already running in {serving.state_dir}: pid {serving.process.pid}, since 2" in second.stderr
+    assert f"`kill {serving.process.pid}`" in second.stderr
+    assert requests.get(serving.outputs["gateway_url"] + "/api/whoami", timeout=30).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("option", "purpose"),
+    [
+        ("--port", "the gateway"),
+        ("--login-port", "the sign-in front"),
+        ("--emulator-port", "the emulator"),
+        ("--function-url-port", "the first function URL"),
+    ],
+)
+def test_taken_port_is_named_before_anything_starts(tmp_path, option, purpose):
+    """Which port, what for, who holds it, which option; no emulator was started for it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        command = [sys.executable, "-m", "local", *system.FREE_PORTS, "--state-dir", str(tmp_path), option, str(number)]
+        found = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=60)
+    assert found.returncode == 1
+    assert f"Port {number} on 127.0.0.1, wanted for {purpose}, is taken by process {os.getpid()} (" in found.stderr
+    assert option in found.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"lock"}
+
+
+def test_option_that_is_no_port_is_refused():
+    """With the usage line, status 2."""
+    command = [sys.executable, "-m", "local", "--port", "65536"]
+    found = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=60)
+    assert found.returncode == 2
+    assert "a port is a number from 0 to 65535, not '65536'" in found.stderr
+
+
+def test_quiet_says_nothing_but_errors(start):
+    """For scripts that read outputs.json."""
+    found = start("--quiet").wait_until_ready()
+    requests.get(found.outputs["gateway_url"] + "/api/whoami", timeout=30)
+    assert found.stop() == 0
+    assert found.printed() == ""
