@@ -1,0 +1,238 @@
+"""Where the system is: the local one's `.local/outputs.json`, or a deployed stack's outputs; and clients for it."""
+
+import argparse
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+import boto3
+import botocore.session
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from scripts._console import ScriptError, aws_code
+from scripts._environment import PROJECT_ROOT
+
+if TYPE_CHECKING:  # the stubs are a development dependency
+    from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
+
+DEFAULT_STACK = "CognitoEdgeGateway"
+# Lambda@Edge functions live in us-east-1, and the stack with them; --region is for parts that were moved.
+DEFAULT_REGION = "us-east-1"
+# `make run` with another --state-dir says so here; tests do.
+LOCAL_FOLDER = Path(os.environ.get("GATEWAY_STATE_DIR") or PROJECT_ROOT / ".local")
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+
+# <region>_<id>; also keeps path separators out of the cache's file names.
+_USER_POOL_ID = re.compile(r"[a-z0-9-]+_[0-9A-Za-z]+")
+_CLIENT_ID = re.compile(r"[\w+]+", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """One running system, local or deployed, as the scripts see it.
+
+    Attributes:
+        name: "local" or the CloudFormation stack's name; for messages.
+        user_pool_id: For example `us-east-1_AbCdEfGhI`.
+        client_id: The public app client's id.
+        login_url: Base URL of the hosted UI, without a final slash.
+        parameter_prefix: First part of the gateway's parameter names in SSM.
+        aws_endpoint_url: The emulator's URL; None means AWS itself.
+        profile: Name of the AWS profile to use; None means the SDK's own choice.
+        username: The local system's demo user; None when deployed.
+        password: The demo user's password; None when deployed.
+    """
+
+    name: str
+    user_pool_id: str
+    client_id: str
+    login_url: str
+    parameter_prefix: str
+    aws_endpoint_url: str | None = None
+    profile: str | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse ids that are none, and URLs that would carry a password or a token in clear text over a network."""
+        if not _USER_POOL_ID.fullmatch(self.user_pool_id):
+            raise ScriptError(
+                f"{self.name}: the user pool id should look like us-east-1_AbCdEfGhI, not {self.user_pool_id!r}."
+            )
+        if not _CLIENT_ID.fullmatch(self.client_id):
+            raise ScriptError(f"{self.name}: the client id should be letters and digits, not {self.client_id!r}.")
+        for what, url in (("login URL", self.login_url), ("AWS endpoint", self.aws_endpoint_url)):
+            if url is not None:
+                _check_url(f"{self.name}: {what}", url)
+
+    @property
+    def region(self) -> str:
+        """The user pool's region, which is the first part of its id."""
+        return self.user_pool_id.partition("_")[0]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this is the emulator's system."""
+        return self.aws_endpoint_url is not None
+
+    @property
+    def issuers(self) -> tuple[str, str]:
+        """The two forms that the `iss` of this pool's tokens may have.
+
+        Source: Amazon Cognito API, IssuerConfigurationType (ORIGINAL, UPDATED).
+        """
+        where = f"{self.region}.amazonaws.com/{self.user_pool_id}"
+        return f"https://cognito-idp.{where}", f"https://issuer-cognito-idp.{where}"
+
+    @classmethod
+    def from_outputs(
+        cls, name: str, outputs: Mapping[str, Any], names: Mapping[str, str], *, profile: str | None = None
+    ) -> Self:
+        """Return the stack that *outputs* describe, where *names* says what each field is called in them.
+
+        Raises:
+            ScriptError: An output is missing, or is no text.
+        """
+        values = {attribute: _text(outputs.get(output)) for attribute, output in names.items()}
+        bad = sorted(names[attribute] for attribute, value in values.items() if not value)
+        if bad:
+            raise ScriptError(
+                f"{name}: expected the outputs {', '.join(sorted(names.values()))}; missing or empty: {', '.join(bad)}."
+                " The scripts and the running system are of different versions: start or deploy it again."
+            )
+        values["login_url"] = values["login_url"].rstrip("/")
+        return cls(name=name, profile=profile, **values)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which system is meant."""
+    group = parser.add_argument_group("which system")
+    which = group.add_mutually_exclusive_group()
+    which.add_argument("--local", action="store_true", help="the one that `make run` started on this machine")
+    which.add_argument(
+        "--stack", metavar="NAME", help=f"the deployed CloudFormation stack NAME (default: {DEFAULT_STACK})"
+    )
+    group.add_argument("--region", help=f"the stack's AWS region (default: {DEFAULT_REGION})")
+    group.add_argument("--profile", help="the AWS profile to read the stack with (default: the SDK's own choice)")
+
+
+def find(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Stack:
+    """Return the system that the options of `add_arguments` name.
+
+    Raises:
+        ScriptError: It is not running, not deployed, or not what it should be.
+        SystemExit: The options contradict each other (status 2).
+    """
+    if not arguments.local:
+        return _deployed(
+            arguments.stack or DEFAULT_STACK, region=arguments.region or DEFAULT_REGION, profile=arguments.profile
+        )
+    if arguments.region or arguments.profile:
+        parser.error("--region and --profile are for deployed stacks, not for --local")
+    return _local(LOCAL_FOLDER / "outputs.json")
+
+
+def sign_in_client(stack: Stack) -> "CognitoIdentityProviderClient":
+    """Return a Cognito client for the calls that need no AWS credentials, and get none."""
+    return _cognito(stack, Config(signature_version=UNSIGNED))
+
+
+def admin_client(stack: Stack) -> "CognitoIdentityProviderClient":
+    """Return a Cognito client for the administrator's calls, with the caller's AWS credentials."""
+    return _cognito(stack, Config())
+
+
+def _cognito(stack: Stack, config: Config) -> "CognitoIdentityProviderClient":
+    config = config.merge(Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "max_attempts": 3}))
+    if not stack.is_local:
+        session = boto3.Session(profile_name=stack.profile, region_name=stack.region)
+        deployed: CognitoIdentityProviderClient = session.client("cognito-idp", config=config)
+        return deployed
+    # The emulator must not depend on what this person's AWS set-up says: no profile, no proxy, and the emulator's
+    # well-known root credentials.
+    variables: dict[str, Any] = {"profile": (None, [], None, None), "config_file": (None, [], os.devnull, None)}
+    session = boto3.Session(
+        "test", "test", region_name=stack.region, botocore_session=botocore.session.Session(variables)
+    )
+    local: CognitoIdentityProviderClient = session.client(
+        "cognito-idp", endpoint_url=stack.aws_endpoint_url, config=config.merge(Config(proxies={}))
+    )
+    return local
+
+
+def _local(path: Path) -> Stack:
+    try:
+        outputs = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise ScriptError(
+            f"The local system is not running: there is no {path}. Start it with `make run`, and when it says that"
+            " it is ready, try again from another terminal."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ScriptError(
+            f"{path} cannot be read ({type(error).__name__}). Stop the local system and `make run` again."
+        ) from None
+    if not isinstance(outputs, dict):
+        raise ScriptError(f"{path}: expected a JSON object. Stop the local system and `make run` again.")
+    names = {
+        name: name
+        for name in (
+            "user_pool_id",
+            "client_id",
+            "login_url",
+            "parameter_prefix",
+            "aws_endpoint_url",
+            "username",
+            "password",
+        )
+    }
+    return Stack.from_outputs("local", outputs, names)
+
+
+def _deployed(name: str, *, region: str, profile: str | None) -> Stack:
+    client = boto3.Session(profile_name=profile, region_name=region).client("cloudformation")
+    try:
+        stacks = client.describe_stacks(StackName=name)["Stacks"]
+    except ClientError as error:
+        if aws_code(error) == "ValidationError":  # CloudFormation's code for "does not exist"
+            raise ScriptError(
+                f"There is no stack {name} in {region} (in the account of these AWS credentials). Deploy it with"
+                " `make deploy`, name another with --stack and --region, or use --local."
+            ) from None
+        raise
+    outputs = {output.get("OutputKey", ""): output.get("OutputValue") for output in stacks[0].get("Outputs", [])}
+    names = {
+        "user_pool_id": "UserPoolId",
+        "client_id": "ClientId",
+        "login_url": "LoginUrl",
+        "parameter_prefix": "ParameterPrefix",
+    }
+    return Stack.from_outputs(name, outputs, names, profile=profile)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def is_loopback(url: str) -> bool:
+    """Return whether *url* leads to this machine and nowhere else.
+
+    >>> is_loopback("http://127.0.0.1:8081"), is_loopback("http://127.0.0.1.example.com")
+    (True, False)
+    """
+    return urlsplit(url).hostname in LOOPBACK_HOSTS
+
+
+def _check_url(what: str, url: str) -> None:
+    parts = urlsplit(url)
+    if not parts.hostname or parts.username is not None or parts.query or parts.fragment:
+        raise ScriptError(f"{what}: expected https://host or http://127.0.0.1:port, not {url!r}.")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(url)):
+        raise ScriptError(f"{what}: expected https, or plain http towards this machine alone; got {url!r}.")
