@@ -129,8 +129,9 @@ def is_dropped(name: str) -> bool:
     >>> is_dropped("X_Cognito-Groups"), is_dropped("x-amz-date"), is_dropped("x-amz-cf-id"), is_dropped("accept")
     (True, True, False, False)
     """
-    plain = name.lower().replace("_", "-")
-    return plain in _DROPPED or (plain.startswith(_DROPPED_PREFIXES) and not plain.startswith(_KEPT_PREFIX))
+    lower = name.lower()
+    plain = lower.replace("_", "-")
+    return plain in _DROPPED or (plain.startswith(_DROPPED_PREFIXES) and not lower.startswith(_KEPT_PREFIX))
 
 
 def response(status: int, description: str, headers: Iterable[tuple[str, str]], body: str = "") -> dict[str, Any]:

@@ -162,6 +162,8 @@ class Pending:
             body = response.read(self._client.max_answer_bytes + 1)
             if len(body) > self._client.max_answer_bytes:
                 raise FetchError(f"the answer is longer than {self._client.max_answer_bytes} bytes")
+            if response.length:  # what Content-Length promised and did not come
+                raise FetchError(f"the answer ended {response.length} bytes early")
         except BaseException:
             _close(connection)
             raise

@@ -8,6 +8,7 @@ from .claims import check_time
 from .cloudfront import Request, response
 from .cors import is_preflight, preflight_headers, refusal_headers
 from .decision import check_route
+from .discovery import metadata, metadata_paths, metadata_url
 from .errors import (
     AuthenticationError,
     AuthorizationError,
@@ -15,11 +16,11 @@ from .errors import (
     KeysUnavailableError,
     UnavailableError,
 )
-from .identity import identity_headers
+from .identity import identity_headers, states_claims
 from .jwks import KeySet
 from .jws import parse_compact
 from .key_store import KeyStore
-from .log import MAX_PATH, Trail, failed_refresh, hash_of, write
+from .log import MAX_PATH, MAX_REASON, Trail, failed_refresh, hash_of, write
 from .parameters import Configuration, Pool
 from .payload import payload_hash
 from .policy import Route
@@ -54,6 +55,8 @@ class Gateway:
             log: Takes one line.
         """
         self._settings = settings
+        self._metadata_paths = metadata_paths(settings)
+        self._metadata_url = metadata_url(settings)
         self._credentials = credentials
         self._log = log
         self._configuration = Refreshing(
@@ -96,10 +99,10 @@ class Gateway:
         Steps:
             1. Read the configuration, unless it is fresh.
             2. Put the target into canonical form.
-            3. Find the rule; answer a browser's preflight.
+            3. Find the rule; answer what the edge answers itself: OAuth metadata and browsers' preflights.
             4. Take and verify the token, and see whether the rule lets it pass.
             5. State the identity, replacing any that the viewer sent.
-            6. Sign for the function URL, and send the request on.
+            6. Sign for the function URL (or leave that to CloudFront's origin access control), and send the request on.
 
         Raises:
             GatewayError: Any refusal.
@@ -113,7 +116,10 @@ class Gateway:
         trail.fields["path"] = target.path[:MAX_PATH]
         trail.step("target")
 
-        group = configuration.policy.group_for(target.readings)  # (3)
+        if target.path in self._metadata_paths:  # (3)
+            trail.fields.update(decision="metadata", status=200)
+            return metadata(request, self._settings, configuration)
+        group = configuration.policy.group_for(target.readings)
         if configuration.policy.cors is not None and is_preflight(request):
             headers = preflight_headers(configuration.policy.cors, request.header("origin"), group.allow)
             trail.fields.update(decision="preflight", rule=group.pattern, status=204)
@@ -127,6 +133,8 @@ class Gateway:
         trail.step("token")
 
         identity = verified.headers if verified is not None else ()  # (5)
+        if verified is not None and not states_claims(verified.claims):
+            trail.fields["claims_omitted"] = True
         body_hash = payload_hash(request)
         trail.step("body")
 
@@ -178,7 +186,9 @@ class Gateway:
         trail.cache["tokens"] = "miss"
         unverified = parse_compact(token)
         pool = trusted_pool(unverified, configuration)
-        keys, trail.cache["keys"] = self._keys.with_kid(pool, unverified.kid, now)
+        keys, state = self._keys.with_kid(pool, unverified.kid, now)
+        if trail.cache.get("keys") != "miss":  # "miss": read for this request, a moment ago
+            trail.cache["keys"] = state
         trail.step("keys")
         claims = verify(unverified, pool, keys, leeway_s=leeway_s, now=now)
         verified = Verified(claims, pool, keys, tuple(identity_headers(claims)), hash_of(claims.sub))
@@ -190,6 +200,9 @@ class Gateway:
     ) -> dict[str, Any]:
         """Sign the request for its function URL and turn the event into it."""
         stated = [*identity, ("x-amz-content-sha256", body_hash)]
+        if self._settings.signing == "oac":
+            # CloudFront signs after us, as the distribution, and covers the body by the hash that we state.
+            return request.send_on(target, self._host(request), stated)
         signature = sign(
             method=request.method,
             path=request.origin_path + target.path,
@@ -206,14 +219,14 @@ class Gateway:
     def _refuse(self, error: GatewayError, request: Request | None, trail: Trail) -> dict[str, Any]:
         trail.fields.update(decision="refuse" if error.status < 500 else "error", code=error.code, status=error.status)
         if error.internal:
-            trail.fields["reason"] = error.internal
+            trail.fields["reason"] = error.internal[:MAX_REASON]
         cors: list[tuple[str, str]] = []
         host = ""
         if request is not None:
             host = self._host(request)
             if trail.configuration is not None:
                 cors = refusal_headers(trail.configuration.policy.cors, request.header("origin"))
-        return refuse(error, request, host, cors)
+        return refuse(error, request, host=host, resource_metadata=self._metadata_url, cors=cors)
 
     def _host(self, request: Request) -> str:
         """Return what the viewer called us."""

@@ -33,9 +33,14 @@ def identity_headers(claims: VerifiedClaims) -> list[tuple[str, str]]:
     if claims.scopes:
         headers.append(("x-cognito-scopes", " ".join([_encode(scope) for scope in claims.scopes])))
     # The token's own payload is base64url of the claims' JSON: the backend reads the very bytes that were verified.
-    if len(claims.payload) <= MAX_CLAIMS_BYTES:
+    if states_claims(claims):
         headers.append(("x-cognito-claims", claims.payload))
     return headers
+
+
+def states_claims(claims: VerifiedClaims) -> bool:
+    """Say whether the claims are few enough to be sent whole."""
+    return len(claims.payload) <= MAX_CLAIMS_BYTES
 
 
 def _encode(text: str) -> str:

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-import pybase64
-
+from . import base64url
 from .jws import ALGORITHM, PublicKey
 from .strict_json import StrictJsonError, parse_object
 
@@ -104,7 +103,7 @@ def _integer(text: Any) -> int:
     if not isinstance(text, str) or len(text) > 2 * MAX_MODULUS_BITS // 8:
         return 0
     try:
-        return int.from_bytes(pybase64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), "big")
+        return int.from_bytes(base64url.decode(text), "big")
     except ValueError:
         return 0
 

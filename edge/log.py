@@ -13,8 +13,9 @@ from .parameters import Configuration
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 
-# The longest path that a line repeats. Characters.
+# The longest path and the longest reason that a line repeats. Characters.
 MAX_PATH = 512
+MAX_REASON = 1_000
 
 
 class Trail:
@@ -62,7 +63,13 @@ def timestamp(now: float) -> str:
 def failed_refresh(what: str, reason: str, now: float) -> str:
     """Write the line that says why something could not be read; whether an old value serves on shows in the requests'."""
     return _ENCODER.encode(
-        {"time": timestamp(now), "level": "ERROR", "event": "refresh_failed", "what": what, "reason": reason[:2000]}
+        {
+            "time": timestamp(now),
+            "level": "ERROR",
+            "event": "refresh_failed",
+            "what": what,
+            "reason": reason[:MAX_REASON],
+        }
     )
 
 

@@ -34,11 +34,9 @@ def payload_hash(request: Request) -> str:
         if _is_announced(request):
             return _viewers_hash(request, f"the edge cannot see the body of a {request.method} request")
         return EMPTY_SHA256
-    if body.get("encoding") == "text":
-        return hashlib.sha256(data.encode("utf-8")).hexdigest()
     try:
-        raw = pybase64.b64decode(data, validate=True)
-    except ValueError:
+        raw = data.encode("utf-8") if body.get("encoding") == "text" else pybase64.b64decode(data, validate=True)
+    except ValueError:  # UnicodeEncodeError is one
         raise MalformedRequestError("The body reached the edge in an encoding that it cannot read.") from None
     return hashlib.sha256(raw).hexdigest()
 

@@ -213,7 +213,8 @@ class Policy:
             AmbiguousPathError: Another reading falls to another group.
         """
         number = self._exact.find(readings[0].segments)
-        if len(readings) > 2 or self._mixed_case:
+        # A path with one reading in lower case can fall to another group only where patterns have upper case.
+        if self._mixed_case or len(readings) > 2 or readings[0].segments != readings[1].segments:
             for segments, folded in readings:
                 if folded:
                     same = self._fold_keys[self._folded.find(segments)] == self._fold_keys[number]
@@ -312,6 +313,7 @@ class _Parser:
         pool_id = item.get("user_pool_id", "")
         if "user_pool_id" in item and not is_pool_id(pool_id):
             self._fault(f"{place}.user_pool_id", "a user pool id such as eu-west-1_AbCdEfGhI", pool_id)
+            pool_id = place
         clients = self._texts(f"{place}.client_ids", item["client_ids"]) if "client_ids" in item else ()
         for client in clients:
             if not is_client_id(client):

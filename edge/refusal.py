@@ -39,19 +39,27 @@ _PAGE = """<!doctype html>
 """
 
 
-def refuse(error: GatewayError, request: Request | None, host: str, cors: Sequence[tuple[str, str]]) -> dict[str, Any]:
+def refuse(
+    error: GatewayError,
+    request: Request | None,
+    *,
+    host: str,
+    resource_metadata: str | None,
+    cors: Sequence[tuple[str, str]],
+) -> dict[str, Any]:
     """Build the response to a refused request.
 
     Args:
         error: Why.
         request: The request, or None if not even that could be read.
         host: What the viewer called us; names the protection space.
+        resource_metadata: Where OAuth clients learn how to sign in, or None.
         cors: CORS headers to add.
     """
     request_id = request.request_id if request is not None else ""
     headers = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
     if isinstance(error, (AuthenticationError, AuthorizationError)):
-        headers.append(("WWW-Authenticate", challenge(error, host)))
+        headers.append(("WWW-Authenticate", challenge(error, host, resource_metadata)))
     if isinstance(error, UnavailableError):
         headers.append(("Retry-After", str(error.retry_after_s)))
     if isinstance(error, MethodNotAllowedError):
@@ -86,7 +94,7 @@ def refuse(error: GatewayError, request: Request | None, host: str, cors: Sequen
     return response(error.status, _REASONS[error.status], headers, body)
 
 
-def challenge(error: AuthenticationError | AuthorizationError, realm: str) -> str:
+def challenge(error: AuthenticationError | AuthorizationError, realm: str, resource_metadata: str | None = None) -> str:
     """Write the ``WWW-Authenticate`` header. RFC 6750 §3.
 
     "If the request lacks any authentication information …, the resource server SHOULD NOT include an error code or other
@@ -97,6 +105,8 @@ def challenge(error: AuthenticationError | AuthorizationError, realm: str) -> st
         parameters += [("error", error.oauth_error), ("error_description", str(error))]
     if isinstance(error, AuthorizationError) and error.scope is not None:
         parameters.append(("scope", error.scope))
+    if resource_metadata is not None:  # RFC 9728 §5.1
+        parameters.append(("resource_metadata", resource_metadata))
     return "Bearer " + ", ".join(f'{name}="{_quotable(value)}"' for name, value in parameters)
 
 

@@ -7,6 +7,7 @@ wrong here; at run time unknown keys are ignored, so that an older version never
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
+from typing import Any
 
 
 class SettingsError(ValueError):
@@ -22,6 +23,9 @@ class Settings:
         parameter_region: Region of those parameters. Never ``AWS_REGION``, which is the edge's own region.
         policy_required: True: an absent policy is a broken one. False: no policy means any valid ID token.
         domain_name: The viewer-facing host name, or None for the distribution's own.
+        signing: ``sigv4``: this function signs for the function URL. ``oac``: CloudFront's origin access control does.
+        resource: The protected resource's URL (RFC 9728 §2), for OAuth clients that discover; None: nothing is published.
+        authorization_servers: Issuers to publish with it, or None for the user pools' own.
         settings_lifetime_s: Seconds until the parameters are read again, before jitter of 20 %.
         settings_max_stale_s: Seconds for which the last good parameters outlive failing reads.
         keys_lifetime_s: Seconds until a pool's keys are read again.
@@ -37,6 +41,9 @@ class Settings:
     parameter_region: str
     policy_required: bool = False
     domain_name: str | None = None
+    signing: str = "sigv4"
+    resource: str | None = None
+    authorization_servers: tuple[str, ...] | None = None
     settings_lifetime_s: float = 60
     settings_max_stale_s: float = 86_400
     keys_lifetime_s: float = 3_600
@@ -69,6 +76,10 @@ _WHOLE = frozenset({"max_answer_bytes", "max_token_bytes", "verified_tokens"})
 # SSM: "a parameter name can't be prefixed with aws or ssm", letters, digits and .-_/ ; ours starts with a slash.
 _PREFIX = re.compile(r"/(?!aws|ssm)[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*", re.IGNORECASE)
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-[0-9]+")
+# RFC 9728 §1.2: an https URL without a fragment, and better without a query. http towards loopback is for laptops.
+_RESOURCE = re.compile(
+    r"(?:https://[a-z0-9.-]+|http://(?:127\.0\.0\.1|localhost))(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?"
+)
 _HOST = re.compile(r"(?=.{1,253}\Z)(?!-)[a-z0-9-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9-]{1,63}(?<!-))+")
 
 
@@ -95,13 +106,26 @@ def parse_settings(document: Mapping[str, object], *, unknown_keys: bool = False
             faults.append(f"{name}: {fault}, not {value!r}")
     if faults:
         raise SettingsError("; ".join(faults))
-    return Settings(**{name: value for name, value in document.items() if name in _KNOWN})  # type: ignore[arg-type]
+    known_values: dict[str, Any] = {name: value for name, value in document.items() if name in _KNOWN}
+    if isinstance(servers := known_values.get("authorization_servers"), list):
+        known_values["authorization_servers"] = tuple(servers)
+    return Settings(**known_values)
+
+
+def _is_urls(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(v, str) and _RESOURCE.fullmatch(v) for v in value)
 
 
 def _fault(name: str, value: object) -> str | None:
     """Say what *name* has to be when *value* is not it."""
     text = value if isinstance(value, str) else ""
     match name:
+        case "signing" if value not in ("sigv4", "oac"):
+            return "must be sigv4 or oac"
+        case "resource" if value is not None and not _RESOURCE.fullmatch(text):
+            return "must be the https URL of what is protected, without query and fragment, or null"
+        case "authorization_servers" if value is not None and not _is_urls(value):
+            return "must be a list of https URLs, or null"
         case "parameter_prefix" if not _PREFIX.fullmatch(text) or len(text) > 900:
             return "must be an SSM path such as /my-gateway (no trailing slash, not below /aws or /ssm)"
         case "parameter_region" if not _REGION.fullmatch(text):

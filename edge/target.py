@@ -65,8 +65,8 @@ def canonical_target(uri: str, querystring: str) -> Target:
     return Target(path, query, plausible_readings(path))
 
 
-# A path with one reading: lower-case pchar without "%" and ";", no empty, dot-ended or dot-begun segment, no final "/".
-_PLAIN_PATH = re.compile(r"(?:/[a-z0-9_~!$&'()*+,=:@-]+(?:\.[a-z0-9_~!$&'()*+,=:@-]+)*)+")
+# A path with one reading: lower-case pchar without "%", ";" and ":", no empty, dot-ended or dot-begun segment, no final "/".
+_PLAIN_PATH = re.compile(r"(?:/[a-z0-9_~!$&'()*+,=@-]+(?:\.[a-z0-9_~!$&'()*+,=@-]+)*)+")
 
 # A query that is canonical already and escapes nothing.
 _PLAIN_QUERY = re.compile(r"[A-Za-z0-9._~-]+=[A-Za-z0-9._~-]*(?:&[A-Za-z0-9._~-]+=[A-Za-z0-9._~-]*)*")
@@ -78,14 +78,17 @@ _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _SLASHES = re.compile(rb"//+")
 
 # UTF-8 that spells a short character with more bytes than it needs; old decoders read %C0%AE as ".". RFC 3629 §3
-_OVERLONG = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]|\xf0[\x80-\x8f][\x80-\xbf]{2}")
+_OVERLONG = re.compile(
+    rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]|\xf0[\x80-\x8f][\x80-\xbf]{2}"
+    rb"|\xf8[\x80-\x87][\x80-\xbf]{3}|\xfc[\x80-\x83][\x80-\xbf]{4}"
+)
 
 
 def canonical_path(uri: str) -> str:
     """Return the path as it is matched, signed and sent.
 
-    Bytes that are no RFC 3986 pchar are escaped, escapes get upper-case hex, ``//`` becomes ``/``. Legal escapes stay
-    as they are: what ``%2F`` means is the backend's business.
+    Bytes that are no RFC 3986 pchar are escaped, as is a ``:`` before a ``/``; escapes get upper-case hex, ``//`` becomes
+    ``/``. Legal escapes stay as they are: what ``%2F`` means is the backend's business.
 
     Args:
         uri: The event's ``uri``: the raw path, with or without escapes.
@@ -107,7 +110,8 @@ def canonical_path(uri: str) -> str:
         raise MalformedUrlError(_broken("path", data, broken.start()))
     data = _NOT_PCHAR.sub(lambda match: b"%%%02X" % match[0][0], data)
     data = _ESCAPE.sub(lambda match: match[0].upper(), data)
-    return _SLASHES.sub(b"/", data).decode("ascii")
+    # Some readers of a request target take "x:/" for the beginning of a URL (awscrt does, and cannot sign it).
+    return _SLASHES.sub(b"/", data).replace(b":/", b"%3A/").decode("ascii")
 
 
 def canonical_query(querystring: str) -> str:
@@ -194,13 +198,14 @@ def plausible_readings(path: str) -> tuple[Reading, ...]:
         return (Reading(segments, folded=False), Reading(segments, folded=True))
     data = path.encode("ascii")
     once = _decode(data)
-    if _OVERLONG.search(once):
+    fully = _decode_fully(once)
+    if _OVERLONG.search(once) or _OVERLONG.search(fully):
         raise AmbiguousPathError("The path has overlong UTF-8, which some servers read as '.' or '/'.")
     variants: dict[Segments, None] = dict.fromkeys(
         (
             _split(once),
             tuple(_text(_decode(segment)) for segment in data[1:].split(b"/")),  # %2F kept literal
-            _split(_decode_fully(once)),
+            _split(fully),
         )
     )
     for change in (_without_parameters, _without_trailers):
@@ -217,9 +222,11 @@ def plausible_readings(path: str) -> tuple[Reading, ...]:
 
 def _check_segments(segments: Segments) -> None:
     for segment in segments:
-        if segment.rstrip(" ") in (".", ".."):
+        # Servers that drop dots and spaces at the end of a name do it one by one: "..." passes "..", and so does ".. .".
+        if "." in segment and not segment.strip(". "):
             raise AmbiguousPathError(
-                "The path has a '.' or '..' segment, plain or escaped. Send the path it stands for instead."
+                "The path has a '.' or '..' segment, plain or escaped, or one that servers read as such. Send the path "
+                "it stands for instead."
             )
         if "\\" in segment or "\0" in segment:
             raise AmbiguousPathError(

@@ -1,0 +1,71 @@
+"""Where OAuth clients learn how to sign in: protected resource metadata (RFC 9728)  pure."""
+
+import json
+from collections.abc import Collection
+from typing import Any
+from urllib.parse import urlsplit
+
+from .cloudfront import Request, response
+from .errors import MethodNotAllowedError
+from .parameters import Configuration
+from .settings import Settings
+
+WELL_KNOWN = "/.well-known/oauth-protected-resource"
+
+# A client asks once a sign-in; a change of pools shows within this. Seconds.
+MAX_AGE_S = 300
+
+
+def metadata_paths(settings: Settings) -> Collection[str]:
+    """Return the paths at which the metadata is served: the resource's own, and the host's.
+
+    "inserting a well-known URI string into the protected resource's resource identifier between the host component and
+    the path" (RFC 9728 §3.1); clients that know only the host ask without a path.
+    """
+    if settings.resource is None:
+        return ()
+    path = urlsplit(settings.resource).path.rstrip("/")
+    return frozenset({WELL_KNOWN, WELL_KNOWN + path})
+
+
+def metadata_url(settings: Settings) -> str | None:
+    """Return what ``resource_metadata`` in a challenge points to (RFC 9728 §5.1), or None."""
+    if settings.resource is None:
+        return None
+    parts = urlsplit(settings.resource)
+    return f"{parts.scheme}://{parts.netloc}{WELL_KNOWN}{parts.path.rstrip('/')}"
+
+
+def metadata(request: Request, settings: Settings, configuration: Configuration) -> dict[str, Any]:
+    """Answer a request for the metadata: public, and readable by pages of any origin.
+
+    Raises:
+        MethodNotAllowedError: Anything but GET, HEAD and a preflight.
+    """
+    headers = [
+        ("Access-Control-Allow-Origin", "*"),
+        ("Cache-Control", f"public, max-age={MAX_AGE_S}"),
+        ("X-Content-Type-Options", "nosniff"),
+    ]
+    if request.method == "OPTIONS":
+        allow = [("Access-Control-Allow-Methods", "GET, HEAD"), ("Access-Control-Allow-Headers", "*")]
+        return response(204, "No Content", headers + allow)
+    if request.method not in ("GET", "HEAD"):
+        raise MethodNotAllowedError(f"{request.method} is not allowed here; GET is.", allow=("GET", "HEAD", "OPTIONS"))
+    routes = [route for group in configuration.policy.groups for route in group.routes]
+    scopes = sorted({scope for route in routes for scope in route.scopes})
+    document: dict[str, Any] = {
+        "resource": settings.resource,
+        "authorization_servers": list(settings.authorization_servers or _issuers(configuration)),
+        "bearer_methods_supported": ["header"],
+    }
+    if scopes:
+        document["scopes_supported"] = scopes
+    return response(200, "OK", [*headers, ("Content-Type", "application/json")], json.dumps(document))
+
+
+def _issuers(configuration: Configuration) -> list[str]:
+    """Return one issuer of each trusted pool, the gateway's own first."""
+    pools = dict.fromkeys((configuration.pool, *configuration.pools_by_issuer.values()))
+    # Both of Cognito's forms serve the same discovery document; the shorter one is every pool's default.
+    return [min(pool.issuers, key=len) for pool in pools]
