@@ -47,7 +47,7 @@ install: ## Install everything into .venv* (the other commands do it themselves)
 # --- daily work -----------------------------------------------------------------------------------------------------
 
 run: install ## Start the whole gateway on this machine (options: RUN_ARGS="--port 9000 ...")
-	@exec $(BIN)/python -m local $(RUN_ARGS)
+	@exec $(BIN)/python -m local --parent-pid $$PPID $(RUN_ARGS)
 
 test: install ## Run every test
 	@$(BIN)/python -m pytest $(TEST_ARGS)

@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 state_dir=arguments.state_dir,
                 cache_dir=arguments.cache_dir,
                 quiet=arguments.quiet,
+                signing=arguments.signing,
                 parent_pid=arguments.parent_pid,
             )
         )
@@ -63,6 +64,12 @@ def _parser() -> argparse.ArgumentParser:
         default=build.PROJECT / ".local" / "cache",
         metavar="DIR",
         help="results of synthesis and bundling; any number of systems may share it",
+    )
+    parser.add_argument(
+        "--signing",
+        choices=("sigv4", "oac"),
+        default="sigv4",
+        help="who signs for the function URLs: the edge function, or CloudFront after it",
     )
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     parser.add_argument(

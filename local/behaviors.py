@@ -3,8 +3,9 @@
 `read_distribution` reads it back through the API, so that the twin plays what was deployed and not what was meant.
 """
 
+import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -92,6 +93,7 @@ class Origin:
     Attributes:
         custom_headers: Name and value as configured.
         completion_timeout_s: Response completion timeout; None is none.
+        signed: Whether CloudFront signs the requests itself (origin access control for function URLs).
     """
 
     kind: Literal["custom", "s3"]
@@ -106,6 +108,7 @@ class Origin:
     completion_timeout_s: float | None = None
     connection_timeout_s: float = 10
     connection_attempts: int = 3
+    signed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +229,7 @@ def read_distribution(client: "CloudFrontClient", distribution_id: str) -> Distr
     """Read a distribution and the policies it names through the CloudFront API.
 
     Args:
-        client: boto3's CloudFront client, or one with its four `get_…` methods.
+        client: boto3's CloudFront client, or one with its `get_…` methods.
         distribution_id: The distribution's id.
 
     Raises:
@@ -234,14 +237,18 @@ def read_distribution(client: "CloudFrontClient", distribution_id: str) -> Distr
     """
     answer: Mapping[str, Any] = client.get_distribution(Id=distribution_id)["Distribution"]
     config: Mapping[str, Any] = answer["DistributionConfig"]
-    origins = {origin["Id"]: _origin(origin) for origin in _items(config.get("Origins"))}
+    signed = {origin["Id"] for origin in _items(config.get("Origins")) if _is_signed(client, origin)}
+    origins = {
+        origin["Id"]: dataclasses.replace(_origin(origin), signed=origin["Id"] in signed)
+        for origin in _items(config.get("Origins"))
+    }
     ordered = [*_items(config.get("CacheBehaviors")), config["DefaultCacheBehavior"]]
     return DistributionView(
         distribution_id=answer["Id"],
         domain_name=answer["DomainName"],
         behaviors=tuple(_behavior(client, behavior, origins) for behavior in ordered),
         default_root_object=(config.get("DefaultRootObject") or "").lstrip("/"),
-        not_played=tuple(_not_played(config, ordered)),
+        not_played=tuple(_not_played(config, ordered, signed)),
     )
 
 
@@ -279,6 +286,15 @@ def _behavior(client: "CloudFrontClient", config: Mapping[str, Any], origins: Ma
             None,
         ),
     )
+
+
+def _is_signed(client: "CloudFrontClient", origin: Mapping[str, Any]) -> bool:
+    """Whether CloudFront signs every request to this function URL; other access controls are not played."""
+    if not (control_id := origin.get("OriginAccessControlId")):
+        return False
+    answer = client.get_origin_access_control(Id=control_id)["OriginAccessControl"]["OriginAccessControlConfig"]
+    how = (answer["OriginAccessControlOriginType"], answer["SigningBehavior"], answer["SigningProtocol"])
+    return how == ("lambda", "always", "sigv4")
 
 
 def _origin(config: Mapping[str, Any]) -> Origin:
@@ -354,7 +370,9 @@ def _items(container: Mapping[str, Any] | None) -> list[Any]:
     return list((container or {}).get("Items") or [])
 
 
-def _not_played(config: Mapping[str, Any], behaviors: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+def _not_played(
+    config: Mapping[str, Any], behaviors: Iterable[Mapping[str, Any]], signed: Collection[str]
+) -> Iterable[str]:
     if _items(config.get("CustomErrorResponses")):
         yield "custom error responses (CloudFront would replace the status and body of error answers)"
     if config.get("WebACLId"):
@@ -363,7 +381,7 @@ def _not_played(config: Mapping[str, Any], behaviors: Iterable[Mapping[str, Any]
     if restriction != "none":
         yield "geographic restrictions"
     for origin in _items(config.get("Origins")):
-        if origin.get("OriginAccessControlId"):
+        if origin.get("OriginAccessControlId") and origin["Id"] not in signed:
             yield f"origin access control (CloudFront would sign the requests to {origin['DomainName']})"
     for behavior in behaviors:
         yield from (f"{what} of behaviour {behavior.get('PathPattern', '*')}" for what in _not_played_of(behavior))

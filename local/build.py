@@ -13,9 +13,10 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from local import processes
 from local.state_folder import make_private_folder
@@ -74,20 +75,24 @@ def _input_files(project: Path) -> Iterator[Path]:
         yield from project.glob(pattern)
 
 
-async def synthesise(cache: Path, digest: str, log: Path) -> Built:
+async def synthesise(cache: Path, digest: str, log: Path, context: Mapping[str, str] = MappingProxyType({})) -> Built:
     """Return the cloud assembly of the CDK app.
 
     Args:
         cache: Folder of cached results.
         digest: Of `inputs_digest`.
         log: Takes the command's output.
+        context: CDK context beyond that of `cdk.json`, such as `{"signing": "oac"}`.
 
     Raises:
         BuildError: Synthesis failed.
     """
+    more = [part for key, value in sorted(context.items()) for part in ("--context", f"{key}={value}")]
+    if more:
+        digest = hashlib.sha256("\0".join([digest, *more]).encode()).hexdigest()[:32]
 
     async def make(folder: Path) -> None:
-        argv = [sys.executable, "-m", "infra.app", "--output", str(folder), "--fast"]
+        argv = [sys.executable, "-m", "infra.app", "--output", str(folder), "--fast", *more]
         await processes.run("synth", argv, environment=_environment(), log=log, cwd=PROJECT)
 
     return await _cached(cache, "assembly", digest, make)
@@ -163,6 +168,8 @@ async def _cached(cache: Path, kind: str, key: str, make: Callable[[Path], Await
         # Another launcher may have been faster; its result has the same bytes.
         with contextlib.suppress(OSError):
             result.rename(final)
+            # Reproducible builds carry a date of long ago; what `_prune` asks is when a result was last of use.
+            os.utime(final)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     if not final.is_dir():
@@ -176,5 +183,7 @@ def _prune(cache: Path, kind: str) -> None:
     results = sorted(cache.glob(f"{kind}-*"), key=lambda path: path.stat().st_mtime, reverse=True)
     stale = time.time() - _SCRATCH_LIFETIME_S
     scratch = [path for path in cache.glob(f".{kind}-*") if path.stat().st_mtime < stale]
-    for old in [*results[_KEEP:], *scratch]:
+    # A result that was of use lately may be in use by another launcher now.
+    unused = [path for path in results[_KEEP:] if path.stat().st_mtime < stale]
+    for old in [*unused, *scratch]:
         shutil.rmtree(old, ignore_errors=True)

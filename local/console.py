@@ -1,10 +1,12 @@
 """What the launcher says while it works: one line per finished step with its seconds, then one line per request."""
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from local.state_folder import open_private
 
@@ -31,11 +33,11 @@ class Console:
     def line(self, text: str = "") -> None:
         """Print a text, unless quiet."""
         if not self._quiet:
-            print(text, flush=True)
+            _print(text, sys.stdout)
 
     def error(self, text: str) -> None:
         """Print a text on standard error, always."""
-        print(text, file=sys.stderr, flush=True)
+        _print(text, sys.stderr)
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[StepNote]:
@@ -46,6 +48,17 @@ class Console:
         self.line(f"  {name:<9} {time.monotonic() - started:5.1f} s  {note.text}")
 
 
+def _print(text: str, stream: TextIO) -> None:
+    """Print, or go silent when nobody reads any more (`make run | head`, a closed terminal): no reason to break down."""
+    try:
+        print(text, file=stream, flush=True)
+    except OSError:
+        # What is still buffered would fail again when the interpreter ends.
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+
+
 class EdgeLog:
     """The edge function's log lines, in a private file; what is no JSON goes to the console as well.
 
@@ -54,6 +67,7 @@ class EdgeLog:
 
     def __init__(self, path: Path, console: Console) -> None:
         """Empty the file, or make it, 0600."""
+        self.path = path
         self._console = console
         self._handle = open_private(path)
         self._file = open(self._handle, "w", encoding="utf-8", buffering=1)  # noqa: PTH123, SIM115 - closed in `close`

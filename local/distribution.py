@@ -143,6 +143,7 @@ class EdgeTwin:
         resolve: Callable[[str], tuple[str, int]],
         console: Callable[[str], None],
         observe: Callable[[Exchange], None] | None = None,
+        sign: Callable[[OriginRequest, list[Header]], list[Header]] | None = None,
     ) -> None:
         """Set the twin up.
 
@@ -152,7 +153,14 @@ class EdgeTwin:
             resolve: Origin domain to loopback host and port; raises `LookupError` for a domain it does not know.
             console: Takes one line per request, and one for each broken rule.
             observe: Takes every exchange once it is over.
+            sign: What CloudFront itself signs with (`local/oac.py`); needed if an origin has an access control.
+
+        Raises:
+            DistributionError: It is needed, and not there.
         """
+        if sign is None and any(behavior.origin.signed for behavior in config.behaviors):
+            raise DistributionError("An origin has an access control, and the twin was given nothing to sign with.")
+        self._sign = sign
         self._view = config
         self._invoke = invoke
         self._resolve = resolve
@@ -252,6 +260,8 @@ class EdgeTwin:
         host, port = self._address(origin.domain_name)
         exchange.sent = request
         exchange.wire_headers = wire_headers(request, exchange.request_id)
+        if origin.signed and self._sign is not None:
+            exchange.wire_headers = self._sign(request, exchange.wire_headers)
         exchange.answered_by = "origin"
         try:
             async with asyncio.timeout(origin.completion_timeout_s):

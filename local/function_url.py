@@ -269,7 +269,7 @@ class FunctionUrlDoor:
         """
         try:
             identity, resource = await asyncio.gather(
-                asyncio.to_thread(self._policies.identity_statements, credential),
+                asyncio.to_thread(self._identity_statements, credential),
                 asyncio.to_thread(self._policies.resource_statements, self._function_arn),
             )
         except PolicyReadError as error:
@@ -285,6 +285,10 @@ class FunctionUrlDoor:
             raise _RefusedError(403, ACCESS_DENIED, _json("Message", FORBIDDEN), why)
         for note in notes:
             self._console(f"function URL {self._function_name}: {note}")
+
+    def _identity_statements(self, credential: Credential) -> list[Statement]:
+        # A service's role is in an account of AWS's own; nothing of it can be read, and nothing of it counts.
+        return [] if credential.service else self._policies.identity_statements(credential)
 
     def _decide(
         self,
@@ -312,9 +316,23 @@ class FunctionUrlDoor:
             # Known to be absent: a role calls, not a service on behalf of a resource, and there is no organisation.
             "aws:SourceArn": None,
             "aws:SourceAccount": None,
+            "aws:PrincipalServiceName": None,
             "aws:PrincipalOrgID": None,
             "lambda:EventSourceToken": None,
         }
+        if credential.service is not None:
+            # On whose behalf a service calls it says in headers, which its signature covers. From anybody else they are
+            # headers like any other.
+            common |= {
+                "aws:PrincipalArn": None,
+                "aws:PrincipalAccount": None,
+                "aws:PrincipalType": "Service",
+                "aws:userid": None,
+                "aws:PrincipalIsAWSService": "true",
+                "aws:PrincipalServiceName": credential.service,
+                "aws:SourceArn": _ascii(request.header(b"x-amz-source-arn")),
+                "aws:SourceAccount": _ascii(request.header(b"x-amz-source-account")),
+            }
         # Each action knows its own key alone: a grant of one action under the other's condition is no grant.
         contexts: dict[str, dict[str, str | None]] = {
             "lambda:InvokeFunctionUrl": {
@@ -336,6 +354,7 @@ class FunctionUrlDoor:
                     account_id=credential.account_id,
                     resource_account_id=self._account_id,
                     context=common | own,
+                    service=credential.service,
                 ),
                 identity=identity,
                 resource=resource,
@@ -369,6 +388,10 @@ class FunctionUrlDoor:
         return HttpAnswer(
             answer.status, (*answer.headers, (b"X-Amzn-Trace-Id", f"{trace_id};Sampled=0".encode())), answer.body
         )
+
+
+def _ascii(value: bytes | None) -> str | None:
+    return None if value is None else show(value)
 
 
 def _bad_gateway(why: str) -> _RefusedError:

@@ -44,6 +44,7 @@ class AccessRequest:
         resource_account_id: The resource's account.
         context: Condition keys (any case) and their value, None for a key that is known to be absent. A key that
             is not listed at all is unknown.
+        service: The service principal that asks; None where a role does.
     """
 
     action: str
@@ -53,6 +54,7 @@ class AccessRequest:
     account_id: str
     resource_account_id: str
     context: Mapping[str, str | None]
+    service: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,8 @@ def evaluate(request: AccessRequest, *, identity: Sequence[Statement], resource:
         1. An explicit Deny in either wins.
         2. In one account either side may allow; a resource policy that names the whole account only hands the
            question back to the identity policies.
-        3. Across accounts both sides have to allow.
+        3. A service has no identity policies: the resource policy has to name it.
+        4. Across accounts both sides have to allow.
 
     Args:
         request: What is asked.
@@ -131,7 +134,17 @@ def evaluate(request: AccessRequest, *, identity: Sequence[Statement], resource:
             f"on {request.resource} under these conditions",
             notes=tuple(notes),
         )
-    missing = [side for side, statements in allowing.items() if not statements]  # (3)
+    if request.service is not None:  # (3)
+        by_policy = allowing["resource policy"]
+        return Decision(
+            allowed=bool(by_policy),
+            reason=f"{request.action} is allowed by {_name(by_policy[0])} of the resource policy"
+            if by_policy
+            else f"the resource policy does not let {request.service} do {request.action} on {request.resource} "
+            f"for {request.context.get('aws:SourceArn')}",
+            notes=tuple(notes),
+        )
+    missing = [side for side, statements in allowing.items() if not statements]  # (4)
     return Decision(
         allowed=not missing,
         reason=f"{request.action} across accounts needs both policies; "
@@ -237,8 +250,13 @@ def _arn_like(pattern: str, arn: str) -> bool:
     return all(_glob(part, given) for part, given in zip(pattern_parts, arn_parts, strict=True))
 
 
+def _service_principals(principal: Any) -> list[str]:
+    """Return the services that a Principal element names."""
+    return _listed(principal["Service"]) if isinstance(principal, dict) and "Service" in principal else []
+
+
 def _aws_principals(principal: Any) -> list[str]:
-    """Return the AWS principals that a Principal element names; services and federations are nobody here."""
+    """Return the AWS principals that a Principal element names; federations are nobody here."""
     if principal == "*":
         return ["*"]
     if isinstance(principal, dict):
@@ -259,6 +277,9 @@ def _names_caller(name: str, request: AccessRequest) -> bool:
 
 
 def _principal_matches(principal: Any, request: AccessRequest) -> bool:
+    if request.service is not None:
+        # "*" is everyone, services included.
+        return "*" in _aws_principals(principal) or request.service in _service_principals(principal)
     return any(
         _names_caller(name, request) or _names_account(name, request.account_id) for name in _aws_principals(principal)
     )

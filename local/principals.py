@@ -25,6 +25,8 @@ class Credential:
         role_name: The role's name, without its path.
         account_id: Twelve digits.
         role_id: IAM's ``AROA…`` id of the role; derived from the role's ARN where it is not given.
+        service: The service principal that the key stands for, such as ``cloudfront.amazonaws.com``; None for a role of
+            somebody's. A service has no policies of its own: the resource's alone decide.
     """
 
     access_key_id: str
@@ -34,6 +36,7 @@ class Credential:
     role_name: str
     account_id: str
     role_id: str = ""
+    service: str | None = None
 
     @property
     def session_name(self) -> str:

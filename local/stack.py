@@ -30,7 +30,7 @@ import boto3.exceptions
 import uvicorn
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local import build, deploy, emulator, ports, serving
+from local import build, deploy, emulator, ports, processes, serving
 from local.behaviors import DistributionError, read_distribution
 from local.build import BuildError
 from local.console import Console, EdgeLog
@@ -42,6 +42,7 @@ from local.function_url import FunctionUrlDoor, InvokeResult
 from local.function_url import server_config as door_server_config
 from local.invoker import EmulatorInvoker
 from local.login import LoginFront
+from local.oac import OriginAccessSigner
 from local.ports import PortError, PortRequest
 from local.principals import IamPolicies, StaticCredentials
 from local.runtime import EdgeFunctionError, EdgeRuntime
@@ -69,6 +70,7 @@ class Options:
         state_dir: Where everything that a run writes goes.
         cache_dir: Where build results go, which runs share.
         quiet: Print errors only.
+        signing: Who signs for the function URLs: `sigv4`, the edge function; `oac`, CloudFront.
         parent_pid: Stop when this process is no longer our parent; None: whatever becomes of the parent.
     """
 
@@ -79,6 +81,7 @@ class Options:
     state_dir: Path
     cache_dir: Path
     quiet: bool
+    signing: str = "sigv4"
     parent_pid: int | None = None
 
 
@@ -86,12 +89,16 @@ class StoppedEarlyError(Exception):
     """Something that has to run for as long as the system does has ended by itself."""
 
 
+class EdgeStartError(Exception):
+    """The edge function cannot be loaded; the message has the end of its log."""
+
+
 EXPECTED_ERRORS = (
     AlreadyRunningError,
     BuildError,
     DeployError,
     DistributionError,
-    EdgeFunctionError,
+    EdgeStartError,
     EmulatorError,
     PortError,
     StoppedEarlyError,
@@ -256,8 +263,14 @@ class System:
         with console.step("servers") as note:
             doors = self._doors(clients, deployment, directory, door_sockets)
             addresses = {host: (ports.HOST, _port(sock)) for host, (_, sock) in doors.items()}
+            signer = OriginAccessSigner(distribution_id=view.result().distribution_id, account_id=emulator.ACCOUNT_ID)
+            directory.add(signer.credential)
             twin = EdgeTwin(
-                config=view.result(), invoke=edge.result().invoke, resolve=addresses.__getitem__, console=console.line
+                config=view.result(),
+                invoke=edge.result().invoke,
+                resolve=addresses.__getitem__,
+                console=console.line,
+                sign=signer,
             )
             login = LoginFront(
                 port=_port(login_socket),
@@ -345,7 +358,8 @@ class System:
     async def _synthesise(self) -> tuple[Path, str]:
         with self._console.step("synth") as note:
             digest = await asyncio.to_thread(build.inputs_digest)
-            assembly = await build.synthesise(self._options.cache_dir, digest, self._folder.path / "synth.log")
+            context = {"signing": "oac"} if self._options.signing == "oac" else {}
+            assembly = await build.synthesise(self._options.cache_dir, digest, self._folder.path / "synth.log", context)
             note.text = "unchanged since the last run" if assembly.cached else "CDK app synthesised"
         return assembly.folder, digest
 
@@ -388,7 +402,12 @@ class System:
                 log=log.write,
             )
             self._parts.push_async_callback(runtime.stop)
-            await runtime.start()
+            try:
+                await runtime.start()
+            except EdgeFunctionError as error:
+                raise EdgeStartError(
+                    f"The edge function does not start: {error}. The end of its log:\n{processes.tail(log.path)}"
+                ) from error
             note.text = f"edge function under awslambdaric; its log is {_short(self._folder.path / 'edge.log')}"
         return runtime
 
@@ -470,6 +489,8 @@ def _short(path: Path) -> str:
 def _how_to_use(outputs: Mapping[str, Any], folder: StateFolder, elapsed_s: float) -> str:
     """Return the text that tells what runs and what to type next."""
     python = "python" if shutil.which("python") else "python3"
+    if folder.path != build.PROJECT / ".local":  # where the scripts look unless they are told otherwise
+        python = f"GATEWAY_STATE_DIR={shlex.quote(str(folder.path))} {python}"
     whoami = f"{outputs['gateway_url']}/api/whoami"
     urls = "\n".join(
         f"  function URL  {url}  ({name}; takes signed requests only)" for name, url in outputs["function_urls"].items()

@@ -38,7 +38,7 @@ class LocalSystem:
         self._mark = f"{_MARK}={uuid.uuid4()}"
         name, _, value = self._mark.partition("=")
         command = [sys.executable, "-m", "local", *FREE_PORTS, "--state-dir", str(self.state_dir), *options]
-        with self.log.open("ab") as log:
+        with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command,
                 cwd=PROJECT,
@@ -61,13 +61,19 @@ class LocalSystem:
         return json.loads(self.outputs_file.read_bytes())
 
     def wait_until_ready(self) -> "LocalSystem":
-        """Wait for `outputs.json`."""
+        """Wait for this run's `outputs.json`; one that a killed run left does not count."""
         give_up = time.monotonic() + START_LIMIT_S
-        while not self.outputs_file.exists():
+        while not (self._holds_the_folder() and self.outputs_file.exists()):
             assert self.process.poll() is None, f"ended with {self.process.returncode}:\n{self.printed()}"
             assert time.monotonic() < give_up, f"not ready after {START_LIMIT_S} s:\n{self.printed()}"
             time.sleep(0.02)
         return self
+
+    def _holds_the_folder(self) -> bool:
+        try:
+            return json.loads((self.state_dir / "lock").read_bytes())["pid"] == self.process.pid
+        except (OSError, ValueError):
+            return False
 
     def printed(self) -> str:
         """All that it has printed so far."""

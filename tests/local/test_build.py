@@ -110,16 +110,31 @@ def test_two_launchers_may_build_the_same_at_once(tmp_path):
 
 
 def test_old_results_go(tmp_path):
-    """The newest few stay, used ones count as new, and scratch folders of killed runs go after an hour."""
+    """The newest few stay, used ones count as new, and what nobody used for an hour goes, as do killed runs' folders."""
     for index in range(6):
         folder = asyncio.run(build._cached(tmp_path, "x", str(index), _maker([]))).folder
-        os.utime(folder, (time.time() - 1000 + index, time.time() - 1000 + index))
+        os.utime(folder, (time.time() - 4000 + index, time.time() - 4000 + index))
     abandoned = tmp_path / ".x-abandoned"
     abandoned.mkdir()
     os.utime(abandoned, (1, 1))
     asyncio.run(build._cached(tmp_path, "x", "2", _maker([])))
     asyncio.run(build._cached(tmp_path, "x", "new", _maker([])))
     assert {path.name for path in tmp_path.iterdir()} == {"x-2", "x-4", "x-5", "x-new"}
+
+
+def test_results_of_the_last_hour_stay_however_many(tmp_path):
+    """Another launcher may be running from one of them."""
+    for index in range(8):
+        asyncio.run(build._cached(tmp_path, "x", str(index), _dated_maker()))
+    assert len(list(tmp_path.iterdir())) == 8
+
+
+def _dated_maker():
+    async def make(folder):
+        await _maker([])(folder)
+        os.utime(folder, (315_532_800, 315_532_800))  # reproducible builds are of 1980
+
+    return make
 
 
 def _assembly(folder, *assets):

@@ -41,7 +41,7 @@ def emulator(tmp_path_factory):
         port = probe.getsockname()[1]
     folder = tmp_path_factory.mktemp("emulator")
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder)}
-    environment |= {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "AUTH": "true"}
+    environment |= {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "AUTH": "true", "IOT_MTLS_ENABLED": "0"}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [str(EMULATOR), "-m", "ministack"], cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT

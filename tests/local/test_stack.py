@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -106,6 +107,7 @@ def test_it_says_what_to_type_next(serving):
     """Lines to paste, with this run's addresses; the password is not among them."""
     printed, outputs = serving.printed(), serving.outputs
     assert f"curl -i {outputs['gateway_url']}/api/whoami" in printed
+    assert f"TOKEN=$(GATEWAY_STATE_DIR={serving.state_dir} python" in printed
     assert "scripts/get_token.py --local)" in printed
     assert f'-H "Authorization: Bearer $TOKEN" {outputs["gateway_url"]}/api/whoami' in printed
     assert "--header | curl -i -H @-" in printed
@@ -118,6 +120,17 @@ def test_edge_log_is_json_lines(serving):
     lines = [json.loads(line) for line in (serving.state_dir / "edge.log").read_text().splitlines()]
     assert {"GET"} == {line["method"] for line in lines}
     assert "secret" not in json.dumps(lines)
+
+
+def test_printed_lines_do_what_they_say(serving):
+    """Pasted into a shell as they stand: 401 without a token, then twice 200 with the demo user's name."""
+    lines = [line.strip() for line in serving.printed().splitlines() if line.startswith("  ")]
+    lines = [line for line in lines if line.startswith(("curl", "TOKEN=", "GATEWAY_STATE_DIR="))]
+    command = ["bash", "-ec", "\n".join(lines)]
+    found = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=100)
+    assert found.returncode == 0, found.stderr
+    assert re.findall(r"HTTP/1\.1 (\d+)", found.stdout) == ["401", "200", "200"]
+    assert found.stdout.count('"username": "demo"') == 2
 
 
 def test_console_has_a_line_for_each_request(serving):
@@ -142,6 +155,26 @@ def test_emulator_was_started_with_nothing_of_the_developers(start, monkeypatch)
         assert not {"AWS_PROFILE=production", "AWS_ACCESS_KEY_ID=AKIAREAL"} & set(environment.split("\0"))
 
 
+def test_closed_output_does_not_stop_it(tmp_path):
+    """`make run | head -1`: the reader goes, the system serves on."""
+    state = tmp_path / "state"
+    command = [sys.executable, "-m", "local", *system.FREE_PORTS, "--state-dir", str(state)]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as launcher:
+        try:
+            launcher.stdout.readline()
+            launcher.stdout.close()
+            give_up = time.monotonic() + system.START_LIMIT_S
+            while not (state / "outputs.json").exists():
+                assert launcher.poll() is None
+                assert time.monotonic() < give_up
+                time.sleep(0.02)
+            url = json.loads((state / "outputs.json").read_text())["gateway_url"]
+            assert requests.get(url + "/api/whoami", timeout=30).status_code == 401
+        finally:
+            launcher.terminate()
+        assert launcher.wait(system.STOP_LIMIT_S) == 0
+
+
 # --- stopping -----------------------------------------------------------------------------------------------------------
 
 
@@ -153,7 +186,7 @@ def test_signal_stops_everything_and_removes_the_outputs(start, number):
     assert found.stop(number) == 0
     assert found.left_over(0) == []
     assert not found.outputs_file.exists()
-    assert "Stopped; nothing is left running." in found.printed()
+    assert found.printed().endswith("Stopping.\nStopped; nothing is left running.\n")
 
 
 def test_signal_that_comes_twice_at_once_counts_once(start):
@@ -214,8 +247,7 @@ def test_system_starts_again_after_a_sigkill(start):
     first.process.wait()
     assert first.outputs_file.exists()
     options = zip(("--port", "--login-port", "--emulator-port", "--function-url-port"), numbers, strict=True)
-    second = start(*(word for pair in options for word in pair))
-    _wait_for_line(second, "Ready after")
+    second = start(*(word for pair in options for word in pair)).wait_until_ready()
     assert _urls(second.outputs) == _urls(stale)
     assert second.outputs["user_pool_id"] != stale["user_pool_id"]
 
