@@ -115,8 +115,12 @@ def _parse(output: bytes) -> Answer:
 
 @pytest.fixture(scope="session")
 def system(tmp_path_factory):
-    """The running system; every end-to-end test shares it and leaves it as it was."""
-    with local_system.running(tmp_path_factory.mktemp("system")) as process:
+    """The running system; every end-to-end test shares it and leaves it as it was.
+
+    GATEWAY_SIGNING=oac in the environment runs the same tests in the other signing mode.
+    """
+    options = ("--signing", os.environ.get("GATEWAY_SIGNING", "sigv4"))
+    with local_system.running(tmp_path_factory.mktemp("system"), *options) as process:
         yield System(process)
         left = process.process.poll()
         assert left is None, f"the system ended with {left} while tests ran:\n{process.printed()}"
