@@ -18,8 +18,8 @@ help: ## Print this
 
 install: ## Install everything into .venv* (the other commands do it themselves)
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"Python 3.11 or newer is needed; {sys.executable} is {v.major}.{v.minor}. Choose another: make PYTHON=python3.13 ...")'
-	@$(MAKE) --no-print-directory -j2 .venv/.installed .venv-emulator/.installed
-	@$(MAKE) --no-print-directory -j2 .venv-runtime/.installed .venv-wheels/.installed
+	@$(MAKE) --no-print-directory -s -j2 .venv/.installed .venv-emulator/.installed
+	@$(MAKE) --no-print-directory -s -j2 .venv-runtime/.installed .venv-wheels/.installed
 
 .venv/.installed: requirements/dev.txt
 	@echo "install: .venv (infra, local, scripts, tests): about half a minute"

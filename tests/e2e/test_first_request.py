@@ -46,7 +46,7 @@ def assert_refused(answer, status: int, code: str) -> dict:
 def test_the_lines_that_make_run_prints_give_200_and_the_users_name(system):
     """Pasted into a shell in the project's folder, the printed lines do what they promise."""
     printed = system.process.printed()
-    lines = re.findall(r"^  ((?:curl|TOKEN=|python).*)$", printed, re.MULTILINE)
+    lines = re.findall(r"^  ((?:curl|TOKEN=|python|GATEWAY_STATE_DIR=).*)$", printed, re.MULTILINE)
     assert len(lines) == 4, printed
     bin_folder = str(Path(sys.executable).parent)
     environment = {**system.environment(), "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
