@@ -7,6 +7,7 @@ import hashlib
 import json
 import sys
 import time
+from functools import lru_cache
 from typing import Any
 
 from .parameters import Configuration
@@ -57,7 +58,12 @@ def timestamp(now: float) -> str:
     >>> timestamp(1_700_000_000.25)
     '2023-11-14T22:13:20.250Z'
     """
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
+    return f"{_second(int(now))}.{int(now * 1000) % 1000:03d}Z"
+
+
+@lru_cache(maxsize=2)
+def _second(now: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
 
 
 def failed_refresh(what: str, reason: str, now: float) -> str:
