@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP_FLAGS := --quiet --no-compile --disable-pip-version-check --require-hashes
 RUN_ARGS ?=
+FUZZ_RUNS ?= 1000000
 STACK ?= CognitoEdgeGateway
 CDK := $(BIN)/python -m infra.cdk_cli
 
@@ -44,6 +45,12 @@ install: ## Install everything into .venv* (the other commands do it themselves)
 	@$(BIN)/python -m infra.bundle --download-wheels
 	@touch $@
 
+.venv-fuzz/.installed: requirements/fuzz.txt
+	@echo "install: .venv-fuzz (the fuzzer, apart from everything)"
+	@$(PYTHON) -m venv --clear .venv-fuzz
+	@.venv-fuzz/bin/python -m pip install $(PIP_FLAGS) -r requirements/fuzz.txt
+	@touch $@
+
 # --- daily work -----------------------------------------------------------------------------------------------------
 
 run: install ## Start the whole gateway on this machine (options: RUN_ARGS="--port 9000 ...")
@@ -68,6 +75,13 @@ lint: install
 types: install
 	@$(BIN)/mypy edge infra backend local scripts
 
+fuzz: .venv-fuzz/.installed ## Fuzz the parsers, a million executions each (about 15 minutes; FUZZ_RUNS=...)
+	@for name in policy target token event jwks; do \
+	  echo "fuzz: $$name"; .venv-fuzz/bin/python tests/fuzz/fuzz_$$name.py -runs=$(FUZZ_RUNS) || exit 1; done
+
+soak: install ## 200,000 requests in one process: memory has to stay flat
+	@$(BIN)/python tests/soak.py
+
 synth: install ## Write the CloudFormation templates to cdk.out/ (no credentials, no network)
 	@$(BIN)/python -m infra.app
 
@@ -77,6 +91,6 @@ clean: ## Remove every environment, build and cache (a running local system firs
 
 lock: install ## Resolve requirements/*.in again into hashed requirements/*.txt (deliberately)
 	@$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet uv==0.13.9
-	@cd requirements && for name in edge backend runtime emulator dev; do \
+	@cd requirements && for name in edge backend runtime emulator fuzz dev; do \
 	  ../.venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" $$name.in -o $$name.txt || exit 1; done

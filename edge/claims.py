@@ -133,7 +133,7 @@ def check_claims(
         exp=exp,
         not_before=max(iat, nbf, auth_time),
         groups=_groups(claims),
-        scopes=tuple(_optional_text(claims, "scope").split()),
+        scopes=tuple(scope for scope in _optional_text(claims, "scope").split(" ") if scope),
         claims=claims,
         payload=payload,
     )
@@ -197,4 +197,5 @@ def _optional_text(claims: dict[str, Any], name: str) -> str:
 def _verified_email(claims: dict[str, Any]) -> str:
     # Cognito writes a boolean; attribute mappings of federated users have been seen to write the string.
     email = _optional_text(claims, "email")
-    return email if claims.get("email_verified") in (True, "true") else ""
+    verified = claims.get("email_verified")
+    return email if verified is True or verified == "true" else ""  # and not 1, which equals True

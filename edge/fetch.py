@@ -109,7 +109,11 @@ class Pending:
         self._connection: http.client.HTTPConnection | None = None
         self._answer: Answer | None = None
         self._failure = "no answer in time"
-        threading.Thread(target=self._run, name="fetch", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, name="fetch", daemon=True).start()
+        except RuntimeError as error:  # no thread to be had: an outage like any other
+            self._failure = f"{type(error).__name__}: {error}"
+            self._done.set()
 
     def result(self) -> Answer:
         """Wait for the answer until the attempt's time is over.

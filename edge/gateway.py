@@ -1,5 +1,6 @@
 """The steps of one request, in order; every other module is opened once, from here."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -90,7 +91,8 @@ class Gateway:
         except Exception as error:  # noqa: BLE001  contract C6: whatever happens, the viewer gets an answer
             internal = f"{type(error).__name__} at {_place(error)}"
             result = self._refuse(GatewayError("The gateway failed.", internal=internal), request, trail)
-        self._log(trail.line(now))
+        with contextlib.suppress(Exception):  # a line that cannot be written never stops a request
+            self._log(trail.line(now))
         return result
 
     def _answer(self, request: Request, now: float, trail: Trail) -> dict[str, Any]:
@@ -220,13 +222,14 @@ class Gateway:
         trail.fields.update(decision="refuse" if error.status < 500 else "error", code=error.code, status=error.status)
         if error.internal:
             trail.fields["reason"] = error.internal[:MAX_REASON]
-        cors: list[tuple[str, str]] = []
-        host = ""
         if request is not None:
-            host = self._host(request)
-            if trail.configuration is not None:
-                cors = refusal_headers(trail.configuration.policy.cors, request.header("origin"))
-        return refuse(error, request, host=host, resource_metadata=self._metadata_url, cors=cors)
+            cors: list[tuple[str, str]] = []
+            with contextlib.suppress(Exception):  # an event too broken to be quoted is answered without quoting it (C6)
+                if trail.configuration is not None:
+                    cors = refusal_headers(trail.configuration.policy.cors, request.header("origin"))
+                host = self._host(request)
+                return refuse(error, request, host=host, resource_metadata=self._metadata_url, cors=cors)
+        return refuse(error, None, host="", resource_metadata=self._metadata_url, cors=())
 
     def _host(self, request: Request) -> str:
         """Return what the viewer called us."""

@@ -26,8 +26,22 @@ def _constant(name: str) -> NoReturn:
     raise StrictJsonError(f"{name} is no JSON number")
 
 
+# Levels of arrays and objects. Interpreters differ in what they bear (3.11: 990, 3.13: 10,000); what is accepted must not.
+MAX_DEPTH = 64
+
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, strict=True)
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def _is_deeper_than(levels: int, value: object) -> bool:
+    """Say whether arrays and objects are nested in more than that many levels."""
+    nested = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(levels):
+        items = (child for item in nested for child in (item.values() if isinstance(item, dict) else item))
+        nested = [item for item in items if isinstance(item, (dict, list))]
+        if not nested:
+            return False
+    return bool(nested)
 
 
 def parse_object(data: bytes) -> dict[str, Any]:
@@ -44,6 +58,9 @@ def parse_object(data: bytes) -> dict[str, Any]:
     """
     try:
         value = _DECODER.decode(data.decode("utf-8"))
+        # Counting brackets is a cheap upper bound; only a document with many is walked.
+        if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_deeper_than(MAX_DEPTH, value):
+            raise StrictJsonError(f"nested more than {MAX_DEPTH} levels deep")
         if _SURROGATE_ESCAPE.search(data):
             # "\ud800" alone is legal JSON and no Unicode text: no two servers agree on what it is. RFC 8259 §8.2
             json.dumps(value, ensure_ascii=False).encode("utf-8")

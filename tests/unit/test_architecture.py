@@ -1,0 +1,180 @@
+"""Who may import whom: read from the source, so that no import hides behind a condition or a function."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STANDARD = sys.stdlib_module_names
+
+
+def modules(folder):
+    """Return the Python files of a package."""
+    return sorted(path for path in (ROOT / folder).rglob("*.py") if "__pycache__" not in path.parts)
+
+
+def imports_of(file):
+    """Return (top-level name, imported module, relative level) of every import in a file, wherever it stands."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {(alias.name.partition(".")[0], alias.name, 0) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            found |= {
+                (module.partition(".")[0], f"{module}.{alias.name}".strip("."), node.level) for alias in node.names
+            }
+    return found
+
+
+def foreign(folder, *allowed):
+    """Return 'file imports module' for everything that is neither the standard library nor allowed."""
+    return [
+        f"{file.relative_to(ROOT)} imports {module}"
+        for file in modules(folder)
+        for top, module, level in sorted(imports_of(file))
+        if level == 0 and top not in STANDARD and top not in allowed
+    ]
+
+
+def test_the_edge_imports_nothing_but_its_two_libraries():
+    """Standard library, python-jose and pybase64: no SDK, which would cost 50 to 125 ms of every cold start."""
+    assert modules("edge")
+    assert foreign("edge", "jose", "pybase64") == []
+
+
+@pytest.mark.parametrize(
+    "name", ["boto3", "botocore", "requests", "urllib3", "asyncio", "logging", "subprocess", "pickle"]
+)
+def test_the_edge_never_imports(name):
+    """What is dear at a cold start, or has no place in a verifier."""
+    assert [str(file) for file in modules("edge") for top, _, _ in imports_of(file) if top == name] == []
+
+
+def test_the_edge_imports_itself_relatively():
+    """The package works wherever the bundle puts it, and reaches nothing outside of itself."""
+    for file in modules("edge"):
+        for top, module, level in imports_of(file):
+            assert top not in ("edge", "infra", "local", "backend", "scripts", "tests"), file
+            assert level in (0, 1), (file, module)
+
+
+def test_only_the_shell_waits_for_anything():
+    """Network, threads and the environment are asked in four modules; every judging module is pure."""
+    asking = {"socket", "ssl", "http", "threading", "os", "select", "asyncio", "random", "secrets", "urllib.request"}
+    shell = {"aws.py", "fetch.py", "refreshing.py", "handler.py"}
+    assert [
+        f"{file.name} imports {module}"
+        for file in modules("edge")
+        if file.name not in shell
+        for top, module, level in sorted(imports_of(file))
+        if level == 0 and (top in asking or module in asking)
+    ] == []
+
+
+def test_no_judging_module_reads_the_clock():
+    """`now` is an argument: the time is read once, in the handler; elsewhere only durations are measured."""
+    calls = []
+    for file in modules("edge"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                called = f"{node.value.id}.{node.attr}"
+                if called in ("time.time", "datetime.now", "datetime.utcnow", "datetime.today", "time.time_ns"):
+                    calls.append((file.name, called))
+    assert calls == [("handler.py", "time.time")]
+
+
+def test_only_verify_makes_verified_claims():
+    """Trust is visible: one place constructs VerifiedClaims, and one place calls it."""
+    makers, callers = [], []
+    for file in modules("edge"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                makers += [file.name] * (node.func.id == "VerifiedClaims")
+                callers += [file.name] * (node.func.id == "check_claims")
+    assert (makers, callers) == (["claims.py"], ["verify.py"])
+
+
+def test_the_edge_executes_no_text():
+    """No eval, exec, compile or dynamic import: nothing that a token or a policy says is ever run."""
+    names = {"eval", "exec", "compile", "__import__", "breakpoint", "input", "print"}
+    assert [
+        (file.name, node.func.id)
+        for file in modules("edge")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names
+    ] == []
+
+
+def test_the_local_system_shares_no_code_with_what_it_checks():
+    """local/ is an independent witness: it imports neither the edge nor the infrastructure's runtime code."""
+    assert modules("local")
+    assert [
+        f"{file.relative_to(ROOT)} imports {module}"
+        for file in modules("local")
+        for top, module, level in sorted(imports_of(file))
+        if level == 0 and top in ("edge", "backend", "tests", "scripts")
+    ] == []
+
+
+def test_the_infrastructure_asks_the_edge_for_its_settings_alone():
+    """edge.settings validates settings.json at build time; nothing else of the edge runs there."""
+    assert [
+        f"{file.relative_to(ROOT)} imports {module}"
+        for file in modules("infra")
+        for top, module, level in sorted(imports_of(file))
+        if level == 0
+        and top in ("edge", "local", "backend", "scripts", "tests")
+        and not module.startswith("edge.settings")
+    ] == []
+
+
+OWN = {"edge", "infra", "local", "tests", "benchmarks", "backend", "scripts"}
+
+
+def own_imports(folder, *allowed):
+    """Return 'file imports module' for everything of this project beside *folder* itself and what is allowed."""
+    return [
+        (file.name, module)
+        for file in modules(folder)
+        for top, module, level in sorted(imports_of(file))
+        if level == 0 and top in OWN - {folder, *allowed}
+    ]
+
+
+def test_the_backend_stands_alone():
+    """What is deployed to the backend imports nothing of the rest of the project."""
+    assert modules("backend")
+    assert own_imports("backend") == []
+
+
+def test_only_the_policy_script_judges_with_the_edges_own_code():
+    """It answers what the gateway would do, and so asks the gateway; every other script stands alone."""
+    assert own_imports("scripts", "edge") == []
+    askers = {name for name, _ in own_imports("scripts")}
+    assert askers == {name for name in askers if name == "policy.py" or name.startswith("_policy_")}
+
+
+def test_the_backends_identity_reader_needs_the_standard_library_alone():
+    """It is made to be copied into any function."""
+    assert [
+        module for top, module, level in imports_of(ROOT / "backend" / "identity.py") if level or top not in STANDARD
+    ] == []
+
+
+@pytest.mark.parametrize("folder", ["edge", "infra", "backend", "local", "scripts"])
+def test_every_module_says_in_its_first_line_what_it_is(folder):
+    """A reader who believes the first docstring line can skip the module."""
+    for file in modules(folder):
+        docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
+        assert docstring, file
+        assert 15 <= len(docstring.splitlines()[0]) <= 120, file
+
+
+@pytest.mark.parametrize("folder", ["edge", "infra", "backend", "local", "scripts"])
+def test_no_module_shadows_the_standard_library_or_a_dependency(folder):
+    """File names such as token.py or http.py break whoever runs a script beside them."""
+    taken = {*STANDARD, "jose", "pybase64", "boto3", "botocore", "requests", "hypothesis", "pytest"}
+    assert [str(file) for file in modules(folder) if file.stem in taken] == []

@@ -1,0 +1,307 @@
+"""edge/aws.py: one signed GetParameters, one key set, credentials; whatever else comes back is unavailability."""
+
+import json
+import re
+import urllib.parse
+
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials as BotocoreCredentials
+
+from edge.aws import KeySource, ParameterSource, credentials_from_environment, endpoint
+from edge.errors import (
+    ConfigurationUnavailableError,
+    CredentialsUnavailableError,
+    KeysUnavailableError,
+    UnavailableError,
+)
+from edge.fetch import Answer, Client, FetchError
+from edge.parameters import Pool as TrustedPool
+from tests.fakes import CREDENTIALS, NOW, PREFIX, REGION, Pool, make_settings
+
+POOL = Pool()
+TRUSTED = TrustedPool(POOL.pool_id, "eu-west-1", frozenset({POOL.issuer}), frozenset({POOL.client_id}))
+
+
+def make_client(timeout_s=5, max_answer_bytes=100_000):
+    return Client(timeout_s=timeout_s, max_answer_bytes=max_answer_bytes)
+
+
+def parameter_source(**changes):
+    return ParameterSource(make_client(), make_settings(**changes))
+
+
+# --- credentials ----------------------------------------------------------------------------------------------------
+
+
+def test_credentials_are_read_from_the_environment_each_time(aws, monkeypatch):
+    """Lambda renews them in place; the token may be absent, as for a user's own keys."""
+    assert credentials_from_environment() == CREDENTIALS
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDOTHER")
+    assert credentials_from_environment().access_key_id == "AKIDOTHER"
+    monkeypatch.delenv("AWS_SESSION_TOKEN")
+    assert credentials_from_environment().session_token is None
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "")
+    assert credentials_from_environment().session_token is None
+
+
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+@pytest.mark.parametrize("value", [None, ""])
+def test_missing_credentials_are_named_and_never_shown(aws, monkeypatch, name, value):
+    """Both halves are needed; the message says which variables, and holds neither."""
+    if value is None:
+        monkeypatch.delenv(name)
+    else:
+        monkeypatch.setenv(name, value)
+    with pytest.raises(CredentialsUnavailableError) as caught:
+        credentials_from_environment()
+    assert "AWS_ACCESS_KEY_ID" in caught.value.internal
+    assert "AKIDEXAMPLE" not in caught.value.internal + str(caught.value)
+    assert CREDENTIALS.secret_access_key not in caught.value.internal + str(caught.value)
+
+
+def test_credentials_do_not_show_in_representations():
+    """A traceback or a debugger's print reveals the id alone."""
+    assert "AKIDEXAMPLE" in repr(CREDENTIALS)
+    assert CREDENTIALS.secret_access_key not in repr(CREDENTIALS)
+    assert CREDENTIALS.session_token not in repr(CREDENTIALS)
+
+
+# --- endpoints ------------------------------------------------------------------------------------------------------
+
+
+def test_endpoints_are_the_real_ones_unless_the_sdks_variables_say_otherwise(monkeypatch):
+    """A service's own variable wins over the general one, which wins over the real host."""
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SSM"):
+        monkeypatch.delenv(name, raising=False)
+    host = "ssm.eu-central-1.amazonaws.com"
+    assert (endpoint("SSM", host).authority, endpoint("SSM", host).scheme) == (host, "https")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    assert endpoint("SSM", host).port == 1
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", "http://127.0.0.1:2")
+    assert endpoint("SSM", host).port == 2
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", "http://ssm.example")
+    with pytest.raises(FetchError, match="plain http"):
+        endpoint("SSM", host)
+
+
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER"])
+def test_a_forbidden_endpoint_is_an_unavailability_that_the_log_explains(aws, monkeypatch, variable):
+    """Plain http to another machine is never spoken; the error tells the operator why."""
+    monkeypatch.setenv(variable, "http://192.0.2.1")
+    of_ssm = variable.endswith("SSM")
+    load = (lambda: parameter_source().load(NOW)) if of_ssm else (lambda: KeySource(make_client()).load(TRUSTED))
+    with pytest.raises(UnavailableError) as caught:
+        load()
+    assert "plain http" in caught.value.internal
+    assert "192.0.2.1" not in str(caught.value)
+
+
+def test_the_real_hosts_are_asked_over_tls(aws, monkeypatch):
+    """Without variables both calls go to AWS's own hosts, in the parameters' and in the pool's region."""
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    called = []
+
+    class Recorder(Client):
+        def start(self, call):
+            called.append((call.endpoint.scheme, call.endpoint.authority, call.target))
+            raise FetchError("recorded")
+
+    recorder = Recorder(timeout_s=1, max_answer_bytes=1)
+    with pytest.raises(ConfigurationUnavailableError):
+        ParameterSource(recorder, make_settings()).load(NOW)
+    with pytest.raises(KeysUnavailableError):
+        KeySource(recorder).load(TRUSTED)
+    assert called == [
+        ("https", f"ssm.{REGION}.amazonaws.com", "/"),
+        ("https", "cognito-idp.eu-west-1.amazonaws.com", f"/{POOL.pool_id}/.well-known/jwks.json"),
+    ]
+
+
+# --- parameters -----------------------------------------------------------------------------------------------------
+
+
+def test_the_parameters_are_read_by_one_call(aws):
+    """One GetParameters for exactly the three names, without decryption."""
+    configuration = parameter_source().load(NOW)
+    assert configuration.pool.pool_id == POOL.pool_id
+    [(path, headers, body)] = aws.ssm.requests
+    assert path == "/"
+    assert headers["x-amz-target"] == "AmazonSSM.GetParameters"
+    assert headers["content-type"] == "application/x-amz-json-1.1"
+    assert json.loads(body) == {
+        "Names": [f"{PREFIX}/user-pool-id", f"{PREFIX}/client-id", f"{PREFIX}/policy"],
+        "WithDecryption": False,
+    }
+
+
+def test_the_call_is_signed_as_botocore_signs_it(aws, monkeypatch):
+    """The Authorization header is the one that AWS's own library makes for the same bytes and time."""
+    parameter_source().load(NOW)
+    [(_, headers, body)] = aws.ssm.requests
+    request = AWSRequest(
+        "POST",
+        f"http://{urllib.parse.urlsplit(aws.url).netloc}/",
+        data=body,
+        headers={name: headers[name] for name in ("content-type", "x-amz-target")},
+    )
+    signer = SigV4Auth(
+        BotocoreCredentials(CREDENTIALS.access_key_id, CREDENTIALS.secret_access_key, CREDENTIALS.session_token),
+        "ssm",
+        REGION,
+    )
+    request.context["timestamp"] = headers["x-amz-date"]
+    request.headers["X-Amz-Date"] = headers["x-amz-date"]
+    request.headers["X-Amz-Security-Token"] = headers["x-amz-security-token"]
+    signature = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
+    assert headers["authorization"].endswith(f"Signature={signature}")
+    assert f"Credential=AKIDEXAMPLE/20260921/{REGION}/ssm/aws4_request" in headers["authorization"]
+    assert headers["x-amz-date"] == "20260921T141320Z"
+
+
+def test_equal_parameters_are_parsed_once(aws):
+    """The same values again are the same object; a changed value is another."""
+    source = parameter_source()
+    first = source.load(NOW)
+    assert source.load(NOW + 60) is first
+    aws.policy = {"version": 1}
+    second = source.load(NOW + 120)
+    assert second is not first
+    aws.policy = None
+    assert source.load(NOW + 180) is not second
+
+
+def test_a_broken_policy_does_not_become_the_last_configuration(aws):
+    """After a broken document the good one is still known as it was."""
+    source = parameter_source()
+    first = source.load(NOW)
+    aws.policy = "{"
+    with pytest.raises(ConfigurationUnavailableError, match="Nothing is wrong with your request"):
+        source.load(NOW + 60)
+    aws.policy = None
+    assert source.load(NOW + 120) is first
+
+
+def ssm_answers(monkeypatch, status, body):
+    """Let SSM answer anything."""
+
+    class Said:
+        def result(self):
+            return Answer(status, body if isinstance(body, bytes) else json.dumps(body).encode())
+
+    monkeypatch.setattr(Client, "start", lambda self, call: Said())
+
+
+def parameters(**values):
+    return {"Parameters": [{"Name": f"{PREFIX}/{name}", "Value": value} for name, value in values.items()]}
+
+
+GOOD = {"user-pool-id": POOL.pool_id, "client-id": POOL.client_id}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (400, {"__type": "ThrottlingException", "message": "Rate exceeded"}, "400 ThrottlingException"),
+        (400, {"__type": "com.amazonaws.ssm#AccessDeniedException", "Message": "x"}, "400 AccessDeniedException"),
+        (400, {"__type": 5}, "400 5"),
+        (403, {}, "403"),
+        (500, {"__type": "InternalServerError"}, "500 InternalServerError"),
+        (302, b"", "302"),
+        (200, b"", "not valid JSON"),
+        (200, b"<html>", "not valid JSON"),
+        (200, b"[]", "not a JSON object"),
+        (200, b'{"Parameters":[],"Parameters":[]}', "names a member twice"),
+        (200, {}, "without a list of parameters"),
+        (200, {"Parameters": None}, "without a list of parameters"),
+        (200, {"Parameters": {}}, "without a list of parameters"),
+        (200, {"Parameters": []}, "user-pool-id"),
+        (200, {"Parameters": [None, 1, [], {}, {"Name": 1, "Value": "x"}, {"Name": "x"}]}, "user-pool-id"),
+        (200, parameters(**{"client-id": "c"}), "user-pool-id"),
+        (200, parameters(**{"user-pool-id": POOL.pool_id}), "client-id"),
+        (200, parameters(**{**GOOD, "user-pool-id": "nonsense"}), "nonsense"),
+        (200, parameters(**GOOD, policy="{"), "policy"),
+        (200, parameters(**GOOD, policy='{"version":2}'), "version"),
+        (
+            200,
+            {"Parameters": [{"Name": f"/other/{name}", "Value": value} for name, value in GOOD.items()]},
+            "user-pool-id",
+        ),
+    ],
+)
+def test_whatever_is_no_configuration_is_unavailable_with_a_reason_for_the_log(aws, monkeypatch, status, body, reason):
+    """Throttled, denied, broken, empty, foreign: 503 for the viewer, and the log knows which."""
+    ssm_answers(monkeypatch, status, body)
+    with pytest.raises(ConfigurationUnavailableError) as caught:
+        parameter_source().load(NOW)
+    assert reason in caught.value.internal
+    assert f"parameters below {PREFIX}" in caught.value.internal
+    assert reason not in str(caught.value)
+
+
+def test_values_of_any_size_are_read_and_the_order_does_not_matter(aws, monkeypatch):
+    """SSM promises no order; a foreign parameter in the answer is ignored."""
+    answer = parameters(policy=json.dumps({"version": 1, "cut_off": {"jti": ["x" * 4_000]}}), **GOOD)
+    answer["Parameters"].insert(1, {"Name": "/gateway-2/policy", "Value": "{"})
+    ssm_answers(monkeypatch, 200, answer)
+    assert parameter_source().load(NOW).policy.cut_off.jti == {"x" * 4_000}
+
+
+def test_an_absent_policy_is_broken_where_one_is_required(aws):
+    """A deleted parameter must not turn every rule into 'any ID token'."""
+    assert parameter_source(policy_required=False).load(NOW).policy.groups == ()
+    with pytest.raises(ConfigurationUnavailableError) as caught:
+        parameter_source(policy_required=True).load(NOW)
+    assert "policy: required, and absent" in caught.value.internal
+
+
+# --- keys -----------------------------------------------------------------------------------------------------------
+
+
+def test_keys_are_read_by_one_unsigned_get(aws):
+    """The pool's well-known document, with no credentials: it is public."""
+    keys = KeySource(make_client()).load(TRUSTED)
+    assert keys.get(POOL.id_kid) is not None
+    [(path, headers, body)] = aws.cognito.requests
+    assert path == f"/{POOL.pool_id}/.well-known/jwks.json"
+    assert "authorization" not in headers
+    assert body == b""
+
+
+@pytest.mark.parametrize(
+    ("mode", "reason"),
+    [
+        ("down", "RemoteDisconnected"),
+        ("error", "answered 500"),
+        ("garbled", "not valid JSON"),
+        ("throttled", "answered 400"),
+        ("hang", r"no answer from|timed out"),
+        ("drip", r"no answer from|timed out"),
+        ("huge", "longer than"),
+        ("redirect", "answered 302"),
+    ],
+)
+def test_keys_that_cannot_be_read_are_unavailable_with_a_reason_for_the_log(aws, mode, reason):
+    """Every way of failing is told to the log, with the pool's name; the viewer learns that it is not their fault."""
+    aws.cognito.mode = mode
+    with pytest.raises(KeysUnavailableError, match="Nothing is known to be wrong with your token") as caught:
+        KeySource(make_client(timeout_s=0.3)).load(TRUSTED)
+    assert re.search(reason, caught.value.internal)
+    assert f"keys of {POOL.pool_id}" in caught.value.internal
+
+
+@pytest.mark.parametrize("document", [{"keys": []}, {}, {"keys": [{"kty": "EC", "kid": "x"}]}, {"message": "no"}])
+def test_a_set_without_one_usable_key_counts_as_unread(aws, document):
+    """It must not turn good tokens into bad ones."""
+    aws.jwks[POOL.pool_id] = document
+    with pytest.raises(KeysUnavailableError):
+        KeySource(make_client()).load(TRUSTED)
+
+
+def test_a_set_with_unreadable_numbers_is_unavailable_and_no_crash(aws):
+    """A key's numbers that decoders read differently are no numbers."""
+    jwk = {**POOL.jwks()["keys"][0], "e": "AQA=B"}
+    aws.jwks[POOL.pool_id] = {"keys": [jwk]}
+    with pytest.raises(KeysUnavailableError):
+        KeySource(make_client()).load(TRUSTED)
