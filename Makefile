@@ -3,12 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP_FLAGS := --quiet --no-compile --disable-pip-version-check --require-hashes
 RUN_ARGS ?=
+MODE ?= sigv4
+DEPLOY_ARGS ?=
+ROLLBACK_ARGS ?=
+DESTROY_ARGS ?=
 FUZZ_RUNS ?= 1000000
-STACK ?= CognitoEdgeGateway
+BENCH_ARGS ?=
 CDK := $(BIN)/python -m infra.cdk_cli
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format format-check lint types synth bench fuzz soak deploy destroy clean lock
+.PHONY: help install run test check format format-check lint types synth bench fuzz soak deploy rollback destroy clean lock
 
 help: ## Print this
 	@echo "Cognito edge gateway: a login in front of a Lambda function URL."
@@ -51,12 +55,23 @@ install: ## Install everything into .venv* (the other commands do it themselves)
 	@.venv-fuzz/bin/python -m pip install $(PIP_FLAGS) -r requirements/fuzz.txt
 	@touch $@
 
+.venv-bench/.installed: requirements/bench.txt .venv/.installed
+	@echo "install: .venv-bench (Node for the Node contestant)"
+	@rm -rf .venv-bench
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --target .venv-bench -r requirements/bench.txt
+	@touch $@
+
+.venv-cdk/.installed: infra/cli/package-lock.json .venv/.installed
+	@echo "install: .venv-cdk (the CDK command line, with the Node that .venv has)"
+	@$(BIN)/python -m infra.toolkit
+	@mkdir -p .venv-cdk && touch $@
+
 # --- daily work -----------------------------------------------------------------------------------------------------
 
-run: install ## Start the whole gateway on this machine (options: RUN_ARGS="--port 9000 ...")
-	@exec $(BIN)/python -m local --parent-pid $$PPID $(RUN_ARGS)
+run: install ## Start the whole gateway on this machine (RUN_ARGS="--port 9000 ...", MODE=oac)
+	@exec $(BIN)/python -m local --parent-pid $$PPID --signing $(MODE) $(RUN_ARGS)
 
-test: install ## Run every test
+test: install .venv-cdk/.installed ## Run every test (TEST_ARGS="tests/unit")
 	@$(BIN)/python -m pytest $(TEST_ARGS)
 
 check: format-check lint types test synth ## Exactly what CI runs: format, lint, types, tests, synth
@@ -73,7 +88,10 @@ lint: install
 	@$(BIN)/ruff check .
 
 types: install
-	@$(BIN)/mypy edge infra backend local scripts
+	@$(BIN)/mypy edge infra backend local scripts benchmarks
+
+bench: install .venv-bench/.installed ## Measure against what people use today (BENCH_ARGS="--quick")
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 fuzz: .venv-fuzz/.installed ## Fuzz the parsers, a million executions each (about 15 minutes; FUZZ_RUNS=...)
 	@for name in policy target token event jwks; do \
@@ -85,12 +103,21 @@ soak: install ## 200,000 requests in one process: memory has to stay flat
 synth: install ## Write the CloudFormation templates to cdk.out/ (no credentials, no network)
 	@$(BIN)/python -m infra.app
 
+deploy: install .venv-cdk/.installed ## Deploy to AWS: checks, difference, deployment, smoke test (docs/deploy.md)
+	@$(CDK) deploy $(DEPLOY_ARGS)
+
+rollback: install .venv-cdk/.installed ## Put the edge function's version before this one back
+	@$(CDK) rollback $(ROLLBACK_ARGS)
+
+destroy: install .venv-cdk/.installed ## Remove it from AWS; says what remains, and when to run again
+	@$(CDK) destroy $(DESTROY_ARGS)
+
 clean: ## Remove every environment, build and cache (a running local system first has to be stopped)
-	@rm -rf .venv .venv-* .local cdk.out dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	@rm -rf .venv .venv-* benchmarks/node/node_modules .local cdk.out dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 lock: install ## Resolve requirements/*.in again into hashed requirements/*.txt (deliberately)
 	@$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet uv==0.13.9
-	@cd requirements && for name in edge backend runtime emulator fuzz dev; do \
+	@cd requirements && for name in edge backend runtime emulator fuzz bench dev; do \
 	  ../.venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" $$name.in -o $$name.txt || exit 1; done

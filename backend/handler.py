@@ -90,6 +90,7 @@ def _identify(resolver: Any, next_middleware: Callable[[Any], Response[Any]]) ->
             resolver.current_event.raw_event,
             account_id=os.environ.get("EDGE_ACCOUNT_ID"),
             role_name=os.environ.get("EDGE_ROLE_NAME"),
+            distribution_arn=os.environ.get("EDGE_DISTRIBUTION_ARN"),
         )
     )
     return next_middleware(resolver)

@@ -6,6 +6,7 @@ It needs nothing but the standard library. Use::
         event,
         account_id=os.environ.get("EDGE_ACCOUNT_ID"),
         role_name=os.environ.get("EDGE_ROLE_NAME"),
+        distribution_arn=os.environ.get("EDGE_DISTRIBUTION_ARN"),
     )
     if identity is None:
         ...  # a route that the policy opens to anyone, and nobody signed in
@@ -13,8 +14,14 @@ It needs nothing but the standard library. Use::
         ...
 
 The `x-cognito-*` headers are worth as much as whoever signed the request. A function URL with AWS_IAM admits every
-principal that IAM lets in, and any of them can write any header. So the headers are read only if the caller is
-the gateway's own role; Lambda, not the caller, fills in the ARN this is decided by.
+principal that IAM lets in, and any of them can write any header. So the headers are read only if the caller is the
+gateway: its own role (signing mode `sigv4`, `EDGE_ROLE_NAME` is set), or CloudFront on behalf of its distribution (mode
+`oac`, `EDGE_DISTRIBUTION_ARN` is set). Lambda, not the caller, fills in the ARN this is decided by.
+
+In mode `oac` Lambda's own word is only "CloudFront, on behalf of somebody": a role of AWS's own account. Which
+distribution it was stands in a header that CloudFront signs, and is enforced by the `SourceArn` of the function's
+permissions. What AWS says about that role is not documented; if it changes, everybody is refused, and the refusal in the
+log names the ARN that came.
 """
 
 import base64
@@ -31,6 +38,11 @@ _PREFIX = "x-cognito-"
 # "arn:aws:sts::<account>:assumed-role/<role>/<session>". The path of a role (`/service-role/`) is no part of it.
 # Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
 _ASSUMED_ROLE_ARN = re.compile(r"arn:(?:aws|aws-cn|aws-us-gov):sts::([0-9]{12}):assumed-role/([^/]+)/[^/]+")
+
+# Whom Lambda names for a request that CloudFront signed (origin access control): a role in an account of AWS's own. Seen in
+# public captures of three projects, with different session names; not documented.
+_CLOUDFRONT_ROLE = "OriginAccessControlRole"
+_DISTRIBUTION_ARN = re.compile(r"arn:aws:cloudfront::([0-9]{12}):distribution/[A-Z0-9]+")
 
 # What the gateway leaves bare; every other UTF-8 byte it percent-encodes. Anything else on the wire was not written
 # by it: two headers of one name that Lambda joined with a comma, for one.
@@ -49,11 +61,11 @@ class IdentityError(Exception):
 
 
 class UntrustedCallerError(IdentityError):
-    """The request was not signed by the gateway's role, or this function was not told which role that is."""
+    """The request was not signed by the gateway, or this function was not told who that is."""
 
 
 class MalformedIdentityError(IdentityError):
-    """The gateway's role signed identity headers that do not follow the gateway's format."""
+    """The gateway signed a request whose identity headers do not follow the gateway's format."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,19 +97,38 @@ class Identity:
     claims: Mapping[str, Any] | None = field(repr=False, hash=False)
 
 
-def identity_from_event(event: Mapping[str, Any], *, account_id: str | None, role_name: str | None) -> Identity | None:
+def identity_from_event(
+    event: Mapping[str, Any],
+    *,
+    account_id: str | None,
+    role_name: str | None = None,
+    distribution_arn: str | None = None,
+) -> Identity | None:
     """Return who is calling, or None for an anonymous caller on a route that the policy opens to anyone.
+
+    Exactly one of *role_name* and *distribution_arn* says who signs; with neither, or both, everybody is refused.
 
     Args:
         event: A function-URL event, payload format 2.0, as Lambda hands it to the function.
-        account_id: The 12-digit account of the gateway's edge role. None or empty refuses everybody.
-        role_name: That role's name, without a path. None or empty refuses everybody.
+        account_id: The gateway's 12-digit account. None or empty refuses everybody.
+        role_name: The name, without a path, of the edge role that signs.
+        distribution_arn: The distribution for which CloudFront signs, `arn:aws:cloudfront::<account>:distribution/<id>`;
+            `*` for the id takes every distribution of the account that the function's permissions let in.
 
     Raises:
-        UntrustedCallerError: Anybody but that role signed the request, or the role is not configured.
-        MalformedIdentityError: The role signed it, but an identity header is missing, doubled or badly encoded.
+        UntrustedCallerError: Anybody but the gateway signed the request, or the gateway is not configured.
+        MalformedIdentityError: The gateway signed it, but an identity header is missing, doubled or badly encoded.
     """
-    _require_edge_role(event, account_id, role_name)
+    if not account_id or bool(role_name) == bool(distribution_arn):
+        raise UntrustedCallerError(
+            "expected to be told who signs for the gateway, got "
+            + ("two answers" if role_name and distribution_arn else "none")
+            + ": set EDGE_ACCOUNT_ID and either EDGE_ROLE_NAME or EDGE_DISTRIBUTION_ARN on this function"
+        )
+    if role_name:
+        _require_edge_role(event, account_id, role_name)
+    elif distribution_arn:
+        _require_distribution(event, account_id, distribution_arn)
     headers = _identity_headers(event)
     if not headers:
         return None
@@ -114,23 +145,56 @@ def identity_from_event(event: Mapping[str, Any], *, account_id: str | None, rol
     )
 
 
-def _require_edge_role(event: Mapping[str, Any], account_id: str | None, role_name: str | None) -> None:
+def _require_edge_role(event: Mapping[str, Any], account_id: str, role_name: str) -> None:
     """Raise `UntrustedCallerError` unless the gateway's role signed the request."""
-    if not account_id or not role_name:
+    caller, account, role = _caller(event)
+    # The session name is not compared: the edge's differs by region and function, and says nothing about trust.
+    if (account, role) != (account_id, role_name):
         raise UntrustedCallerError(
-            "expected the account and name of the gateway's edge role, got none: "
-            "set EDGE_ACCOUNT_ID and EDGE_ROLE_NAME on this function"
+            f"expected a session of role {role_name} in account {account_id}, got {caller}: "
+            "only the gateway may call this function"
         )
+
+
+def _require_distribution(event: Mapping[str, Any], account_id: str, distribution_arn: str) -> None:
+    """Raise `UntrustedCallerError` unless CloudFront signed the request on behalf of the gateway's distribution.
+
+    Steps:
+        1. The caller is CloudFront's role. It is in no account of ours: there, anybody could make a role of that name.
+           From other accounts nobody gets in but by the function's own permissions, which name CloudFront alone.
+        2. CloudFront says that it acts for our distribution. On its own this would prove nothing: it is a header.
+    """
+    caller, account, role = _caller(event)
+    if role != _CLOUDFRONT_ROLE or account == account_id:  # (1)
+        raise UntrustedCallerError(
+            f"expected CloudFront ({_CLOUDFRONT_ROLE} in an account of AWS's own), got {caller}: "
+            "only the gateway may call this function"
+        )
+    source = _only_header(event, "x-amz-source-arn")  # (2)
+    match = _DISTRIBUTION_ARN.fullmatch(source)
+    any_of_ours = distribution_arn == f"arn:aws:cloudfront::{account_id}:distribution/*"
+    if match is None or match[1] != account_id or not (any_of_ours or source == distribution_arn):
+        raise UntrustedCallerError(
+            f"expected CloudFront on behalf of {distribution_arn}, got {source or 'no x-amz-source-arn'}: "
+            "only the gateway may call this function"
+        )
+
+
+def _caller(event: Mapping[str, Any]) -> tuple[str, str | None, str | None]:
+    """Return whom Lambda established, for people to read, and the account and role if it is a session of a role."""
     caller: Any = event
     for name in ("requestContext", "authorizer", "iam", "userArn"):
         caller = caller.get(name) if isinstance(caller, Mapping) else None
     match = _ASSUMED_ROLE_ARN.fullmatch(caller) if isinstance(caller, str) else None
-    # The session name is not compared: the edge's differs by region and function, and says nothing about trust.
-    if match is None or (match[1], match[2]) != (account_id, role_name):
-        raise UntrustedCallerError(
-            f"expected a session of role {role_name} in account {account_id}, got {caller or 'no IAM caller'}: "
-            "only the gateway may call this function"
-        )
+    return str(caller or "no IAM caller"), match and match[1], match and match[2]
+
+
+def _only_header(event: Mapping[str, Any], wanted: str) -> str:
+    """Return a header's value; empty if it is not there exactly once, as text."""
+    headers = event.get("headers")
+    items = headers.items() if isinstance(headers, Mapping) else ()
+    values = [value for name, value in items if str(name).lower() == wanted]
+    return values[0] if len(values) == 1 and isinstance(values[0], str) else ""
 
 
 def _identity_headers(event: Mapping[str, Any]) -> dict[str, str]:

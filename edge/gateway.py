@@ -119,8 +119,9 @@ class Gateway:
         trail.step("target")
 
         if target.path in self._metadata_paths:  # (3)
-            trail.fields.update(decision="metadata", status=200)
-            return metadata(request, self._settings, configuration)
+            result = metadata(request, self._settings, configuration)
+            trail.fields.update(decision="metadata", status=int(result["status"]))
+            return result
         group = configuration.policy.group_for(target.readings)
         if configuration.policy.cors is not None and is_preflight(request):
             headers = preflight_headers(configuration.policy.cors, request.header("origin"), group.allow)

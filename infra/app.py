@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="context in addition to cdk.json's: parameter_prefix, login_prefix, bytecode",
+        help="context in addition to cdk.json's: signing, backend_region, ... (docs/deploy.md lists all)",
     )
     options = parser.parse_args(argv)
     try:
@@ -81,7 +81,7 @@ def _synthesise(output: Path | None, context: Mapping[str, object], *, checks: b
     import aws_cdk as cdk  # noqa: PLC0415
     import cdk_nag  # noqa: PLC0415
 
-    from .stack import CognitoEdgeGatewayStack  # noqa: PLC0415
+    from .stack import build  # noqa: PLC0415
 
     app = cdk.App(
         outdir=str(output) if output else None,
@@ -93,7 +93,7 @@ def _synthesise(output: Path | None, context: Mapping[str, object], *, checks: b
         builtin_cloud_formation_validation=checks,
         auto_synth=False,
     )
-    CognitoEdgeGatewayStack(app)
+    build(app)
     if checks:
         cdk.Validations.of(app).add_plugins(cdk_nag.AwsSolutionsChecks(app))
     app.synth()

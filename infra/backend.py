@@ -21,13 +21,16 @@ class Backend(Construct):
         url: Its function URL; hand it to ``EdgeGateway``.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, bytecode: str = "auto") -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, bytecode: str = "auto", function_name: str | None = None
+    ) -> None:
         """Make the function.
 
         Args:
             scope: The stack.
             construct_id: The id within *scope*.
             bytecode: What compiles the bundle: ``auto``, ``none``, or the path of a CPython 3.13.
+            function_name: A name that stacks in other regions can know; None lets CloudFormation make one up.
         """
         super().__init__(scope, construct_id)
         log_group = logs.LogGroup(
@@ -46,6 +49,7 @@ class Backend(Construct):
         self.function = lambda_.Function(
             self,
             "Function",
+            function_name=function_name,
             description="The example's API: whoami and echo",
             runtime=lambda_.Runtime.PYTHON_3_13,
             architecture=lambda_.Architecture.X86_64,

@@ -1,26 +1,30 @@
 """``EdgeGateway``: a Cognito login in front of function URLs, as one construct for any CDK app in Python.
 
-It makes the edge function with its role, the three SSM parameters that the function reads, and the distribution. What
-would fail at deploy, or be unsafe, is refused at synthesis with a sentence that says what to change (``refusals.py``).
+It makes the edge function with its role, the three SSM parameters that the function reads, and the distribution; and a
+user pool, if none is given. What would fail at deploy, or be unsafe, is refused at synthesis with a sentence that says
+what to change (``refusals.py``, ``template_rules.py``).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, cast
 
 import aws_cdk as cdk
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_cloudfront as cloudfront
-from aws_cdk import aws_cloudfront_origins as origins
 from aws_cdk import aws_cognito as cognito
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_ssm as ssm
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 from . import refusals
 from .assemble import cached
 from .bundle import edge_recipe
+from .cors import Cors, response_headers_policy
 from .findings import acknowledge
+from .function_origin import admit_distribution, function_arn, function_origin, origin_access_control
+from .identity import Identity
+from .template_rules import TemplateRules, Watched
 
 DEFAULT_PARAMETER_PREFIX: Final = "/cognito-edge-gateway"
 
@@ -48,7 +52,10 @@ class EdgeGateway(Construct):
     Attributes:
         distribution: The CloudFront distribution.
         edge_function: The Lambda@Edge function. Its versions are kept when they are replaced.
-        edge_role: The role that the edge function signs under.
+        edge_role: The role that the edge function runs, and in mode sigv4 signs, under.
+        user_pool: Whose users may call.
+        clients: The app clients whose tokens count.
+        identity: The pool, client and login that were made here; None if they were given.
         url: Where viewers call, ``https://<host>`` without a slash at the end.
         parameter_prefix: Where the SSM parameters live.
     """
@@ -59,10 +66,15 @@ class EdgeGateway(Construct):
         construct_id: str,
         *,
         functions: Mapping[str, lambda_.FunctionUrl],
-        user_pool: cognito.IUserPool,
-        clients: Sequence[cognito.IUserPoolClient],
+        user_pool: cognito.IUserPool | None = None,
+        clients: Sequence[cognito.IUserPoolClient] | None = None,
         parameter_prefix: str = DEFAULT_PARAMETER_PREFIX,
+        parameters_in: cdk.Stack | None = None,
         settings: Mapping[str, object] | None = None,
+        signing: str = "sigv4",
+        distribution_id: str | None = None,
+        edge_role_name: str | None = None,
+        cors: Cors | None = None,
         self_sign_up: bool = False,
         domain_name: str | None = None,
         certificate: acm.ICertificate | None = None,
@@ -76,11 +88,20 @@ class EdgeGateway(Construct):
             construct_id: The id within *scope*.
             functions: Function URLs (auth type ``AWS_IAM``, no CORS of their own) by CloudFront path pattern, such as
                 ``{"/api/*": url}``. Paths that match none go to ``"/*"``, or to the first one if there is no ``"/*"``:
-                no path leaves the gateway out.
-            user_pool: Whose users may call; also one that another stack made.
-            clients: App clients of that pool whose tokens count.
+                no path leaves the gateway out. The functions may be in other stacks and regions.
+            user_pool: Whose users may call; also one that another stack made. None makes a pool with one client.
+            clients: App clients of that pool whose tokens count; to be given with *user_pool*, and only then.
             parameter_prefix: SSM path of this gateway's three parameters; each gateway of an account needs its own.
+            parameters_in: The stack in which the parameters stand, in any region; None for the gateway's own. A pool
+                that is made in another region wants its own stack here.
             settings: Further entries of ``settings.json`` (see ``edge/settings.py``); literal values, no CDK tokens.
+            signing: Who signs the requests: ``sigv4`` (the edge function) or ``oac`` (CloudFront, afterwards). See
+                ``docs/adr/0006-signing-modes.md``.
+            distribution_id: With ``oac``, the id that the first deployment gave the distribution: functions then believe
+                this one alone, and not any of the account's. It cannot be referred to without a circle.
+            edge_role_name: A name for the edge role, unique in the account; needed with ``sigv4`` if a function is in
+                another stack. None lets CloudFormation make one up.
+            cors: Pages of which origins may read the answers; None for no page of another origin.
             self_sign_up: Accept a pool in which strangers may register themselves.
             domain_name: The viewers' host name, if not the distribution's own; needs *certificate*.
             certificate: A certificate for it, in us-east-1.
@@ -93,68 +114,128 @@ class EdgeGateway(Construct):
         """
         super().__init__(scope, construct_id)
         stack = cdk.Stack.of(self)
-        refusals.check_region(stack)
-        refusals.check_literal(parameter_prefix, settings)
-        refusals.check_function_urls(functions)
-        refusals.check_user_pool(user_pool, self_sign_up=self_sign_up)
-        refusals.check_clients(clients)
-        refusals.check_domain(domain_name, certificate)
-        refusals.check_web_acl(web_acl_arn)
-
         # A log group that CDK made for the edge function would stay empty: replicas write to
         # /aws/lambda/us-east-1.<name>.
         self.node.set_context("@aws-cdk/aws-lambda:useCdkManagedLogGroup", False)
+        refusals.check_region(stack)
+        refusals.check_literal(parameter_prefix, settings)
+        refusals.check_signing(signing, distribution_id)
+        refusals.check_function_urls(functions)
+        refusals.check_elsewhere(self, functions, signing=signing, edge_role_name=edge_role_name)
+        refusals.check_pool_and_clients(user_pool, clients)
+        # What belongs to this gateway but may stand in another region.
+        settled = self if parameters_in is None else Construct(parameters_in, f"{cdk.Names.unique_id(self)}Settings")
+        self.identity: Identity | None = None
+        if user_pool is None or clients is None:
+            self.identity = Identity(settled, "Identity")
+            user_pool, clients = self.identity.user_pool, [self.identity.client]
+        self.user_pool, self.clients = user_pool, tuple(clients)
+        refusals.check_user_pool(user_pool, self_sign_up=self_sign_up)
+        refusals.check_clients(clients)
+        refusals.check_parameters_in(cdk.Stack.of(settled), user_pool)
+        refusals.check_domain(domain_name, certificate)
+        refusals.check_web_acl(web_acl_arn)
+
         self.parameter_prefix = parameter_prefix
-        parameters = self._parameters(user_pool, clients)
-        self.edge_role = self._role()
+        self.parameter_region = cdk.Stack.of(settled).region
+        self.signing = signing
+        self._functions = dict(functions)
+        # One URL may stand behind several patterns.
+        self._urls = list({url.node.path: url for url in functions.values()}.values())
+        parameters = self._parameters(settled)
+        self.edge_role = self._role(edge_role_name)
         self.edge_function = self._edge_function(
             {
                 **(settings or {}),
                 "parameter_prefix": parameter_prefix,
-                "parameter_region": stack.region,
+                "parameter_region": self.parameter_region,
                 # Without it a deleted policy parameter would turn every rule and cut-off into "any ID token".
                 "policy_required": True,
+                # The default is left out: bundles of both ages then have one hash.
+                **({"signing": signing} if signing != "sigv4" else {}),
                 **({"domain_name": domain_name} if domain_name else {}),
             },
             bytecode,
         )
-        permissions = self._permissions(parameters, list(functions.values()))
+        permissions = self._permissions(parameters)
+        access_control = origin_access_control(self, "AccessControl") if signing == "oac" else None
         self.distribution = self._distribution(
-            functions,
+            access_control,
+            metadata=bool((settings or {}).get("resource")),
+            cors=cors,
             domain_name=domain_name,
             certificate=certificate,
             web_acl_arn=web_acl_arn,
         )
-        # The first viewer must not meet a function that may not sign yet.
+        # The first viewer must not meet a function that may not sign yet, or has nothing to read.
         self.distribution.node.add_dependency(permissions)
+        if parameters_in is not None and parameters_in.node.path != stack.node.path:
+            stack.add_stack_dependency(parameters_in)
+        if access_control is not None:
+            admit_distribution(self, self.distribution, self._urls)
         self.url = f"https://{domain_name or self.distribution.distribution_domain_name}"
-        for url in functions.values():
-            self._introduce_to(url)
-        self.node.add_validation(refusals.AtSynthesis(self.edge_function, tuple(functions.values())))
+        for url in self._urls:
+            self._introduce_to(url, distribution_id=distribution_id, role_name=edge_role_name)
+        self._watch(access_control, self_sign_up=self_sign_up)
 
-    def _parameters(self, user_pool: cognito.IUserPool, clients: Sequence[cognito.IUserPoolClient]) -> list[str]:
-        """Make the three parameters, and return their names."""
+    def add_outputs(self, scope: Construct) -> None:
+        """Make the stack outputs that ``scripts/`` and ``make deploy`` read.
+
+        Args:
+            scope: The stack itself: their names have no prefix.
+        """
+        outputs = {
+            "GatewayUrl": (self.url, "Where the gateway answers"),
+            "DistributionId": (self.distribution.distribution_id, "The CloudFront distribution"),
+            "UserPoolId": (self.user_pool.user_pool_id, "The pool whose users may call"),
+            "ClientId": (self.clients[0].user_pool_client_id, "The app client that scripts/get_token.py signs in with"),
+            "ParameterPrefix": (self.parameter_prefix, "SSM path of the gateway's parameters"),
+            "Region": (self.parameter_region, "Region of the parameters"),
+            "EdgeFunctionVersionArn": (
+                self.edge_function.current_version.edge_arn,
+                "The version that the distribution uses",
+            ),
+            "EdgeRoleArn": (self.edge_role.role_arn, "The role that the edge function runs under"),
+        }
+        if self.identity is not None:
+            outputs["LoginUrl"] = (self.identity.login_url, "Base of Cognito's managed login")
+        for name, (value, description) in outputs.items():
+            cdk.CfnOutput(scope, name, value=value, description=description)
+
+    def _parameters(self, scope: Construct) -> list[str]:
+        """Make the three parameters, and return their ARNs."""
         values = {
-            "user-pool-id": ("UserPoolIdParameter", user_pool.user_pool_id),
-            "client-id": ("ClientIdParameter", ",".join(client.user_pool_client_id for client in clients)),
+            "user-pool-id": ("UserPoolIdParameter", self.user_pool.user_pool_id),
+            "client-id": ("ClientIdParameter", ",".join(client.user_pool_client_id for client in self.clients)),
             "policy": ("PolicyParameter", INITIAL_POLICY),
         }
         for name, (construct_id, value) in values.items():
             ssm.StringParameter(
-                self,
+                scope,
                 construct_id,
                 parameter_name=f"{self.parameter_prefix}/{name}",
                 string_value=value,
             )
-        return [f"{self.parameter_prefix}/{name}" for name in values]
+        return [
+            cdk.Stack.of(self).format_arn(
+                service="ssm",
+                region=self.parameter_region,
+                resource="parameter",
+                resource_name=f"{self.parameter_prefix}/{name}".removeprefix("/"),
+            )
+            for name in values
+        ]
 
-    def _role(self) -> iam.Role:
+    def _role(self, name: str | None) -> iam.Role:
         # Both are needed: Lambda runs the function, and the edge service replicates it.
         # Source: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/lambda-edge-permissions.html
         return iam.Role(
             self,
             "EdgeRole",
-            description="Runs the edge function: reads its three parameters, and invokes the functions behind it",
+            role_name=name,
+            description="Runs the edge function: reads its three parameters, and invokes the functions behind it"
+            if self.signing == "sigv4"
+            else "Runs the edge function: reads its three parameters",
             assumed_by=iam.CompositePrincipal(
                 iam.ServicePrincipal("lambda.amazonaws.com"),
                 iam.ServicePrincipal("edgelambda.amazonaws.com"),
@@ -187,14 +268,13 @@ class EdgeGateway(Construct):
         )
         return function
 
-    def _permissions(self, parameters: Sequence[str], urls: Sequence[lambda_.FunctionUrl]) -> iam.Policy:
+    def _permissions(self, parameters: Sequence[str]) -> iam.Policy:
         """Give the role what the function needs, to the letter.
 
         A policy of its own, and ARNs spelt out: the function would wait for the role's default policy, so that a client
         whose callback is the distribution's address would close a circle.
         """
         stack = cdk.Stack.of(self)
-        arns = [url.function_arn for url in urls]
         log_group = stack.format_arn(
             service="logs",
             # Replicas log in the region where they run, whichever that is.
@@ -212,26 +292,9 @@ class EdgeGateway(Construct):
                     sid="ReadParameters",
                     # One call reads all three. GetParameter and GetParametersByPath are other permissions.
                     actions=["ssm:GetParameters"],
-                    resources=[
-                        stack.format_arn(service="ssm", resource="parameter", resource_name=name.removeprefix("/"))
-                        for name in parameters
-                    ],
+                    resources=list(parameters),
                 ),
-                # Function URLs want both since October 2025. Each condition matters: without them the role could call a
-                # URL that asks for no signature, and could invoke the function past its URL with an event of its own.
-                # Source: https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html
-                iam.PolicyStatement(
-                    sid="CallFunctionUrls",
-                    actions=["lambda:InvokeFunctionUrl"],
-                    resources=arns,
-                    conditions={"StringEquals": {"lambda:FunctionUrlAuthType": "AWS_IAM"}},
-                ),
-                iam.PolicyStatement(
-                    sid="InvokeThroughFunctionUrls",
-                    actions=["lambda:InvokeFunction"],
-                    resources=arns,
-                    conditions={"Bool": {"lambda:InvokedViaFunctionUrl": "true"}},
-                ),
+                *self._invoke_statements(),
                 iam.PolicyStatement(
                     sid="WriteLogs",
                     actions=["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
@@ -249,10 +312,34 @@ class EdgeGateway(Construct):
         acknowledge(policy, {f"{finding}]": reason, f"{finding}:*]": reason})
         return policy
 
+    def _invoke_statements(self) -> list[iam.PolicyStatement]:
+        if self.signing == "oac":
+            return []  # CloudFront calls, by the functions' own permissions; this role has no business there
+        arns = [function_arn(self, url) for url in self._urls]
+        # Function URLs want both since October 2025. Each condition matters: without them the role could call a URL that
+        # asks for no signature, and could invoke the function past its URL with an event of its own.
+        # Source: https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html
+        return [
+            iam.PolicyStatement(
+                sid="CallFunctionUrls",
+                actions=["lambda:InvokeFunctionUrl"],
+                resources=arns,
+                conditions={"StringEquals": {"lambda:FunctionUrlAuthType": "AWS_IAM"}},
+            ),
+            iam.PolicyStatement(
+                sid="InvokeThroughFunctionUrls",
+                actions=["lambda:InvokeFunction"],
+                resources=arns,
+                conditions={"Bool": {"lambda:InvokedViaFunctionUrl": "true"}},
+            ),
+        ]
+
     def _distribution(
         self,
-        functions: Mapping[str, lambda_.FunctionUrl],
+        access_control: cloudfront.CfnOriginAccessControl | None,
         *,
+        metadata: bool,
+        cors: Cors | None,
         domain_name: str | None,
         certificate: acm.ICertificate | None,
         web_acl_arn: str | None,
@@ -264,7 +351,11 @@ class EdgeGateway(Construct):
             include_body=True,
         )
 
-        def behaviour(origin: cloudfront.IOrigin) -> cloudfront.BehaviorOptions:
+        headers_policy = response_headers_policy(self, "Cors", cors) if cors else None
+
+        def behaviour(
+            origin: cloudfront.IOrigin, *, headers: cloudfront.ResponseHeadersPolicy | None = headers_policy
+        ) -> cloudfront.BehaviorOptions:
             return cloudfront.BehaviorOptions(
                 origin=origin,
                 edge_lambdas=[gateway],
@@ -273,6 +364,7 @@ class EdgeGateway(Construct):
                 cache_policy=cloudfront.CachePolicy.CACHING_DISABLED,
                 # Everything but Host, which a function URL needs to be its own. Brings Authorization along.
                 origin_request_policy=cloudfront.OriginRequestPolicy.ALL_VIEWER_EXCEPT_HOST_HEADER,
+                response_headers_policy=headers,
                 allowed_methods=cloudfront.AllowedMethods.ALLOW_ALL,
                 # Not redirect-to-https: a client that was redirected has sent its token in the clear already, and,
                 # following the redirect, would never notice.
@@ -281,10 +373,15 @@ class EdgeGateway(Construct):
                 compress=False,
             )
 
-        # No origin access control: it would replace the signature by CloudFront's own.
-        by_url = {url.node.path: origins.FunctionUrlOrigin(url) for url in functions.values()}
-        behaviours = {pattern: behaviour(by_url[url.node.path]) for pattern, url in functions.items()}
+        # In mode sigv4 no origin access control: it would replace the signature by CloudFront's own.
+        by_url = {url.node.path: function_origin(self, url, access_control) for url in self._urls}
+        behaviours = {pattern: behaviour(by_url[url.node.path]) for pattern, url in self._functions.items()}
         default = behaviours.pop("/*", None) or next(iter(behaviours.values()))
+        if metadata:
+            # Answered by the edge function, for pages of any origin: CORS for some would overwrite that. A behaviour of
+            # its own, so that it stays whatever becomes of the default one. The origin is never asked.
+            any_origin = next(iter(by_url.values()))
+            behaviours.setdefault("/.well-known/oauth-protected-resource*", behaviour(any_origin, headers=None))
         distribution = cloudfront.Distribution(
             self,
             "Distribution",
@@ -310,9 +407,41 @@ class EdgeGateway(Construct):
         )
         return distribution
 
-    def _introduce_to(self, url: lambda_.FunctionUrl) -> None:
+    def _introduce_to(self, url: lambda_.FunctionUrl, *, distribution_id: str | None, role_name: str | None) -> None:
         """Tell the function behind a URL whose ``x-cognito-*`` headers to believe (``backend/identity.py``)."""
         function = url.node.scope
-        if isinstance(function, lambda_.Function):
-            function.add_environment("EDGE_ACCOUNT_ID", cdk.Stack.of(self).account)
-            function.add_environment("EDGE_ROLE_NAME", self.edge_role.role_name)
+        if not isinstance(function, lambda_.Function):
+            return
+        # Its own stack's account is the gateway's: functions in other accounts are refused.
+        account = cdk.Stack.of(function).account
+        function.add_environment("EDGE_ACCOUNT_ID", account)
+        if self.signing == "oac":
+            # The function is made before the distribution, so its id can only be written in once it is known. Until then
+            # any distribution of the account counts here, and the permission's SourceArn says which may come.
+            arn = f"arn:aws:cloudfront::{account}:distribution/{distribution_id or '*'}"
+            function.add_environment("EDGE_DISTRIBUTION_ARN", arn)
+        else:
+            function.add_environment("EDGE_ROLE_NAME", role_name or self.edge_role.role_name)
+
+    def _watch(self, access_control: cloudfront.CfnOriginAccessControl | None, *, self_sign_up: bool) -> None:
+        """Have the parts looked at again in the templates: much can be changed after this construct was made."""
+
+        def resources(constructs: Iterable[IConstruct]) -> list[cdk.CfnResource]:
+            children = [construct.node.default_child for construct in constructs]
+            return [child for child in children if isinstance(child, cdk.CfnResource)]
+
+        (distribution,) = resources([self.distribution])
+        (edge_function,) = resources([self.edge_function])
+        (version,) = resources([self.edge_function.current_version])
+        watched = Watched(
+            distribution=distribution,
+            edge_function=edge_function,
+            version=version,
+            access_control=access_control,
+            urls=resources(self._urls),
+            pools=[] if self_sign_up else resources([self.user_pool]),
+            clients=resources(self.clients),
+        )
+        stage = cdk.Stage.of(self)
+        if stage is not None:
+            cdk.Validations.of(stage).add_plugins(cast("cdk.IPolicyValidationPlugin", TemplateRules(watched)))

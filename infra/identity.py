@@ -30,7 +30,9 @@ class Identity(Construct):
         login_url: Base of the managed login, ``https://<prefix>.auth.<region>.amazoncognito.com``.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, login_prefix: str | None = None) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, login_prefix: str | None = None, branding: bool = True
+    ) -> None:
         """Make the pool.
 
         Args:
@@ -38,6 +40,8 @@ class Identity(Construct):
             construct_id: The id within *scope*.
             login_prefix: First label of the login's host name, unique in the region over all accounts; None makes one of
                 the stack's own id.
+            branding: Give the managed login Cognito's default style; without any it shows an error page. False for a
+                style of one's own, and for emulators that lack the type.
         """
         super().__init__(scope, construct_id)
         self.user_pool = self._user_pool()
@@ -55,14 +59,14 @@ class Identity(Construct):
             managed_login_version=cognito.ManagedLoginVersion.NEWER_MANAGED_LOGIN,
         )
         self.login_url = domain.base_url()
-        # Without a style of its own, managed login shows an error page to this client's users.
-        cognito.CfnManagedLoginBranding(
-            self,
-            "LoginBranding",
-            user_pool_id=self.user_pool.user_pool_id,
-            client_id=self.client.user_pool_client_id,
-            use_cognito_provided_values=True,
-        )
+        if branding:
+            cognito.CfnManagedLoginBranding(
+                self,
+                "LoginBranding",
+                user_pool_id=self.user_pool.user_pool_id,
+                client_id=self.client.user_pool_client_id,
+                use_cognito_provided_values=True,
+            )
 
     def _user_pool(self) -> cognito.UserPool:
         return cognito.UserPool(

@@ -13,3 +13,8 @@ BACKEND_LOCK: Final = PROJECT / "requirements" / "backend.txt"
 
 BUNDLES: Final = PROJECT / "dist" / "bundles"
 """Built bundles, one folder for each set of inputs; safe to delete."""
+
+CDK_CLI_LOCK: Final = PROJECT / "infra" / "cli"
+"""``package.json`` and ``package-lock.json`` of the CDK CLI."""
+CDK_CLI: Final = PROJECT / ".venv-cdk"
+"""Where the CDK CLI is installed; safe to delete."""

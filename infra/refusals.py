@@ -1,32 +1,32 @@
-"""What ``EdgeGateway`` refuses at synthesis, since it would fail at deploy or be unsafe.
+"""What ``EdgeGateway`` refuses of its arguments, since it would fail at deploy or be unsafe.
 
-Every message says what was found, why it is refused, and what to change.
+Every message says what was found, why it is refused, and what to change. What can be changed afterwards is looked at
+again when the app is synthesised (``template_rules.py``).
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import aws_cdk as cdk
-import jsii
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_cognito as cognito
 from aws_cdk import aws_lambda as lambda_
-from constructs import IConstruct, IValidation
+from constructs import IConstruct
+
+from .function_origin import physical_name
+from .template_rules import client_faults, function_url_faults, user_pool_faults
 
 # Settings that the construct writes itself, and what to use in their place.
 _CONSTRUCTS_OWN = {
     "parameter_prefix": "parameter_prefix=…",
-    "parameter_region": "the stack's region",
+    "parameter_region": "parameters_in=…, or the gateway's own stack",
     "policy_required": "nothing: it is always true",
     "domain_name": "domain_name=…",
+    "signing": "signing=…",
 }
-_LOOPBACK = re.compile(r"http://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]+)?(?:/.*)?")
+_DISTRIBUTION_ID = re.compile(r"E[A-Z0-9]{7,20}")
 _WEB_ACL = re.compile(r"arn:aws:wafv2:us-east-1:[0-9]{12}:global/webacl/[^/]+/[^/]+")
-
-# A CloudFront limit for functions at the edge, whatever the event.
-# Source: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html
-_MAX_TIMEOUT_S = 30
 
 
 class Refused(ValueError):  # noqa: N818 - reads as what happened: "Refused: the function URL …"
@@ -57,6 +57,75 @@ def check_literal(parameter_prefix: str, settings: Mapping[str, object] | None) 
             )
 
 
+def check_signing(signing: str, distribution_id: str | None) -> None:
+    """Refuse a signing mode that is none, and a distribution id that nobody would look at or that is none."""
+    if signing not in ("sigv4", "oac"):
+        raise Refused(
+            f"signing={signing!r}: expected 'sigv4' (the edge function signs) or 'oac' (CloudFront signs); "
+            "docs/adr/0006-signing-modes.md says when to take which"
+        )
+    if distribution_id is None:
+        return
+    if signing != "oac":
+        raise Refused("distribution_id=… is for signing='oac', where the backend compares it; remove it")
+    if cdk.Token.is_unresolved(distribution_id) or not _DISTRIBUTION_ID.fullmatch(distribution_id):
+        raise Refused(
+            f"distribution_id={distribution_id!r}: expected the literal id of the deployed distribution, such as "
+            "E2EXAMPLE1234 (output DistributionId); a reference would close a circle, so leave it out on the first deploy"
+        )
+
+
+def check_elsewhere(
+    scope: IConstruct, functions: Mapping[str, lambda_.FunctionUrl], *, signing: str, edge_role_name: str | None
+) -> None:
+    """Refuse functions in other stacks that could not be told about the gateway without a circle of references."""
+    if edge_role_name is not None and cdk.Token.is_unresolved(edge_role_name):
+        raise Refused("edge_role_name is a CDK token: other stacks have to know the name beforehand; give a literal")
+    own = cdk.Stack.of(scope)
+    for pattern, url in functions.items():
+        home = cdk.Stack.of(url)
+        where = f"functions[{pattern!r}]: function {url.node.scope.node.path if url.node.scope else url.node.path}"
+        known = not cdk.Token.is_unresolved(home.account) and not cdk.Token.is_unresolved(own.account)
+        if known and home.account != own.account:
+            raise Refused(
+                f"{where} is in account {home.account}, the gateway in {own.account}: its URL would have to let the "
+                "role of a foreign account in; put both into one account"
+            )
+        if home.region == own.region and home.node.path == own.node.path:
+            continue
+        if cdk.Token.is_unresolved(home.region):
+            raise Refused(
+                f"{where} is in stack {home.stack_name} without a region; give that stack env=Environment(region=…)"
+            )
+        if home.region != own.region and physical_name(url) is None:
+            raise Refused(
+                f"{where} is in {home.region} and has no name of its own, so that policies in {own.region} cannot refer to "
+                "it; give the function function_name=…"
+            )
+        if signing == "sigv4" and edge_role_name is None:
+            raise Refused(
+                f"{where} is in another stack ({home.stack_name}), which has to know the edge role's name before the role "
+                "exists; give EdgeGateway edge_role_name=…, a name that is unique in the account"
+            )
+
+
+def check_parameters_in(stack: cdk.Stack, user_pool: cognito.IUserPool | None) -> None:
+    """Refuse a home for the parameters whose region nobody knows, or where the pool's id would not be known."""
+    if cdk.Token.is_unresolved(stack.region):
+        raise Refused(
+            f"parameters_in={stack.stack_name} has no region: the edge function has to know where to read; give that stack "
+            "env=Environment(region=…)"
+        )
+    if user_pool is None:
+        return
+    resource = user_pool.node.default_child
+    if isinstance(resource, cognito.CfnUserPool) and cdk.Stack.of(resource).region != stack.region:
+        raise Refused(
+            f"user pool {user_pool.node.path} is made in {cdk.Stack.of(resource).region}, the parameters that name it in "
+            f"{stack.region}; give parameters_in=… the pool's stack"
+        )
+
+
 def check_function_urls(functions: Mapping[str, lambda_.FunctionUrl]) -> None:
     """Refuse function URLs that anybody may call, or that add CORS headers of their own."""
     if not functions:
@@ -64,9 +133,21 @@ def check_function_urls(functions: Mapping[str, lambda_.FunctionUrl]) -> None:
             "functions is empty: name at least one function URL, such as {'/api/*': function.add_function_url(…)}"
         )
     for pattern, url in functions.items():
-        faults = _url_faults(url)
-        if faults:
-            raise Refused(f"functions[{pattern!r}]: {'; '.join(faults)}")
+        resource = url.node.default_child
+        if isinstance(resource, lambda_.CfnUrl):
+            properties = {"AuthType": resource.auth_type, "Cors": resource.cors is not None}
+            _refuse(f"functions[{pattern!r}]", function_url_faults({"Properties": properties}, url.node.path))
+
+
+def check_pool_and_clients(
+    user_pool: cognito.IUserPool | None, clients: Sequence[cognito.IUserPoolClient] | None
+) -> None:
+    """Refuse one without the other."""
+    if (user_pool is None) != (clients is None):
+        given, missing = ("clients", "user_pool") if user_pool is None else ("user_pool", "clients")
+        raise Refused(
+            f"{given}=… without {missing}: tokens count by pool and client; give both, or neither to have a pool made"
+        )
 
 
 def check_user_pool(user_pool: cognito.IUserPool, *, self_sign_up: bool) -> None:
@@ -75,11 +156,10 @@ def check_user_pool(user_pool: cognito.IUserPool, *, self_sign_up: bool) -> None
     if self_sign_up or not isinstance(resource, cognito.CfnUserPool):
         return
     config = _resolved(resource, resource.admin_create_user_config) or {}
-    if config.get("allowAdminCreateUserOnly") is not True:
-        raise Refused(
-            f"user pool {user_pool.node.path} lets strangers sign themselves up, so that a valid token would mean "
-            "anybody; set self_sign_up_enabled=False on the pool, or, if that is meant, self_sign_up=True here",
-        )
+    properties = {
+        "AdminCreateUserConfig": {"AllowAdminCreateUserOnly": config.get("allowAdminCreateUserOnly")},
+    }
+    _refuse("user_pool", user_pool_faults({"Properties": properties}, user_pool.node.path))
 
 
 def check_clients(clients: Sequence[cognito.IUserPoolClient]) -> None:
@@ -88,14 +168,9 @@ def check_clients(clients: Sequence[cognito.IUserPoolClient]) -> None:
         raise Refused("clients is empty: name at least one app client whose tokens count")
     for client in clients:
         resource = client.node.default_child
-        if not isinstance(resource, cognito.CfnUserPoolClient):
-            continue
-        for url in _resolved(resource, resource.callback_ur_ls) or []:
-            if isinstance(url, str) and url.startswith("http://") and not _LOOPBACK.fullmatch(url):
-                raise Refused(
-                    f"app client {client.node.path} has the callback {url}: authorisation codes would travel in the "
-                    "clear; use https, or http on localhost, 127.0.0.1 or [::1]",
-                )
+        if isinstance(resource, cognito.CfnUserPoolClient):
+            properties = {"CallbackURLs": _resolved(resource, resource.callback_ur_ls)}
+            _refuse("clients", client_faults({"Properties": properties}, client.node.path))
 
 
 def check_domain(domain_name: str | None, certificate: acm.ICertificate | None) -> None:
@@ -118,69 +193,11 @@ def check_web_acl(web_acl_arn: str | None) -> None:
     )
 
 
-def _url_faults(url: lambda_.FunctionUrl) -> list[str]:
-    resource = url.node.default_child
-    if not isinstance(resource, lambda_.CfnUrl):
-        return []
-    faults = []
-    if resource.auth_type != "AWS_IAM":
-        faults.append(
-            f"the function URL {url.node.path} has auth type {resource.auth_type}, so that anybody could walk around the "
-            "gateway; set auth_type=FunctionUrlAuthType.AWS_IAM",
-        )
-    if resource.cors is not None:
-        faults.append(
-            f"the function URL {url.node.path} has CORS of its own, which doubles the headers of the gateway's answers; "
-            "remove cors=… there",
-        )
-    return faults
+def _refuse(argument: str, faults: Iterable[str]) -> None:
+    found = list(faults)
+    if found:
+        raise Refused(f"{argument}: {'; '.join(found)}")
 
 
 def _resolved(scope: IConstruct, value: Any) -> Any:
     return cdk.Stack.of(scope).resolve(value)
-
-
-@jsii.implements(IValidation)
-class AtSynthesis:
-    """What can still be changed after the construct was made, looked at when the app is synthesised.
-
-    A class because CDK calls it back (``node.add_validation``).
-    """
-
-    def __init__(
-        self,
-        edge_function: lambda_.Function,
-        urls: Sequence[lambda_.FunctionUrl],
-    ) -> None:
-        self._edge_function = edge_function
-        self._urls = urls
-
-    def validate(self) -> list[str]:
-        """Return a sentence for every fault."""
-        return [
-            *(fault for url in self._urls for fault in _url_faults(url)),
-            *self._edge_function_faults(),
-        ]
-
-    def _edge_function_faults(self) -> list[str]:
-        resource = self._edge_function.node.default_child
-        if not isinstance(resource, lambda_.CfnFunction):
-            return []
-        faults = []
-        architectures = _resolved(resource, resource.architectures) or ["x86_64"]
-        if architectures != ["x86_64"]:
-            faults.append(f"the edge function is built for {architectures}; Lambda@Edge runs x86_64 only")
-        for what, value in (
-            ("layers", resource.layers),
-            ("a VPC", resource.vpc_config),
-            ("environment variables", resource.environment),
-            ("a dead-letter queue", resource.dead_letter_config),
-        ):
-            if _resolved(resource, value):
-                faults.append(f"the edge function has {what}, which Lambda@Edge does not support; remove it")
-        timeout_s = _resolved(resource, resource.timeout)
-        if isinstance(timeout_s, int | float) and timeout_s > _MAX_TIMEOUT_S:
-            faults.append(
-                f"the edge function's timeout is {timeout_s:g} s; Lambda@Edge allows {_MAX_TIMEOUT_S} s at most"
-            )
-        return faults

@@ -27,6 +27,16 @@ def template(assembly):
 
 
 @pytest.fixture(scope="session")
+def variants(tmp_path_factory):
+    """Every way to deploy, synthesised; a folder for each."""
+    from tests.infra.variants import synthesise_all  # it imports aws_cdk
+
+    root = tmp_path_factory.mktemp("variants")
+    synthesise_all(root)
+    return root
+
+
+@pytest.fixture(scope="session")
 def elsewhere(tmp_path_factory):
     """A copy of the project in another folder."""
     folder = tmp_path_factory.mktemp("elsewhere") / "a folder with another name"

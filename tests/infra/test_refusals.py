@@ -3,10 +3,12 @@
 import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_certificatemanager as acm
+from aws_cdk import aws_cloudfront_origins as cloudfront_origins
 from aws_cdk import aws_cognito as cognito
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk.assertions import Match, Template
 
+from infra.cors import Cors
 from infra.gateway import EdgeGateway
 from infra.refusals import Refused
 
@@ -17,9 +19,9 @@ WEB_ACL = f"arn:aws:wafv2:us-east-1:{ACCOUNT}:global/webacl/shield/0a1b2c"
 class OtherApp:
     """Somebody's app with a function and a pool, about to attach the gateway; valid until a test breaks one thing."""
 
-    def __init__(self, *, region="us-east-1", pool=None, client=None, url=None):
+    def __init__(self, *, region="us-east-1", account=None, pool=None, client=None, url=None):
         self.app = cdk.App(analytics_reporting=False, builtin_cloud_formation_validation=False)
-        self.stack = cdk.Stack(self.app, "Theirs", env=cdk.Environment(region=region))
+        self.stack = cdk.Stack(self.app, "Theirs", env=cdk.Environment(region=region, account=account))
         self.function = lambda_.Function(
             self.stack,
             "Function",
@@ -42,6 +44,12 @@ class OtherApp:
 
     def template(self):
         return Template.from_stack(self.stack)
+
+    def refused_at_synthesis(self, capfd):
+        """Synthesise, and return what CDK said about why not; feature flags decide where it says it."""
+        with pytest.raises(RuntimeError) as refused:
+            self.app.synth()
+        return str(refused.value) + capfd.readouterr().err
 
 
 def callbacks(*urls):
@@ -243,32 +251,221 @@ def _variable(function):
     function.add_environment("LOG_LEVEL", "debug")
 
 
+def _variable_by_escape_hatch(function):
+    function.node.default_child.add_property_override("Environment.Variables.LOG_LEVEL", "debug")
+
+
 def _timeout(function):
     function.node.default_child.timeout = 31
+
+
+def _tracing(function):
+    function.node.default_child.tracing_config = lambda_.CfnFunction.TracingConfigProperty(mode="Active")
+
+
+def _escape_hatch(function):
+    function.node.default_child.add_property_override("Timeout", 45)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_arm, "x86_64 only"),
-        (_layer, "has layers"),
+        (_arm, "built for arm64; Lambda@Edge runs x86_64 only"),
+        (_layer, "has layers, which Lambda@Edge does not support"),
         (_vpc, "has a VPC"),
         (_variable, "environment variables"),
-        (_timeout, "30 s at most"),
+        (_variable_by_escape_hatch, "has environment variables, which Lambda@Edge does not support"),
+        (_tracing, "has X-Ray tracing"),
+        (_timeout, "timeout is 31 s; Lambda@Edge allows 30 s at most"),
+        (_escape_hatch, "timeout is 45 s"),
     ],
 )
-def test_an_edge_function_changed_to_what_the_edge_does_not_take_is_refused(change, message):
+def test_an_edge_function_changed_to_what_the_edge_does_not_take_is_refused(change, message, capfd):
     """Also when it is changed after the construct was made; CDK itself would say nothing about most of these."""
     theirs = OtherApp()
     change(theirs.attach().edge_function)
-    with pytest.raises(RuntimeError, match=message):
-        theirs.template()
+    assert message in theirs.refused_at_synthesis(capfd)
 
 
-def test_a_function_url_opened_after_the_construct_was_made_is_refused():
-    """Looked at again when the app is synthesised."""
-    theirs = OtherApp()
-    theirs.attach()
+def _open_url(theirs, _gateway):
     theirs.url.node.default_child.auth_type = "NONE"
-    with pytest.raises(RuntimeError, match="auth type NONE"):
-        theirs.template()
+
+
+def _url_cors(theirs, _gateway):
+    theirs.url.node.default_child.add_property_override("Cors.AllowOrigins", ["*"])
+
+
+def _sign_up(theirs, _gateway):
+    theirs.pool.node.default_child.add_property_override("AdminCreateUserConfig.AllowAdminCreateUserOnly", False)
+
+
+def _callback(theirs, _gateway):
+    theirs.client.node.default_child.callback_ur_ls = ["https://a.example.com/", "http://a.example.com/"]
+
+
+def _cacheable(_theirs, gateway):
+    distribution = gateway.distribution.node.default_child
+    distribution.add_property_override(
+        "DistributionConfig.DefaultCacheBehavior.CachePolicyId", "658327ea-f89d-4fab-a63d-7e88639e58f6"
+    )
+
+
+def _foreign_control(_theirs, gateway):
+    gateway.distribution.node.default_child.add_property_override(
+        "DistributionConfig.Origins.0.OriginAccessControlId", "E1EXAMPLE"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_open_url, "has auth type NONE, so that anybody could walk around the gateway"),
+        (_url_cors, "has CORS of its own, which doubles the headers"),
+        (_sign_up, "lets strangers sign themselves up"),
+        (_callback, "has the callback http://a.example.com/"),
+        (_cacheable, "behaviour * is cacheable: a cached answer skips the token check"),
+        (_foreign_control, "has an origin access control, but signing='sigv4'"),
+    ],
+)
+def test_what_is_changed_after_the_construct_was_made_is_refused_as_well(change, message, capfd):
+    """Looked at again in the synthesised template, escape hatches included."""
+    theirs = OtherApp()
+    change(theirs, theirs.attach())
+    assert message in theirs.refused_at_synthesis(capfd)
+
+
+def test_nobody_can_acknowledge_such_a_fault_away(capfd):
+    """CDK's acknowledgements are for findings; an open gateway is none."""
+    theirs = OtherApp()
+    _open_url(theirs, theirs.attach())
+    for rule in ("EdgeGateway", "EdgeGateway::*", "EdgeGateway::auth"):
+        cdk.Validations.of(theirs.stack).acknowledge(cdk.Acknowledgment(id=rule, reason="we know"))
+    assert "auth type NONE" in theirs.refused_at_synthesis(capfd)
+
+
+@pytest.mark.parametrize("signing", ["oac", "sigv4"])
+def test_a_static_site_beside_the_gateway_is_its_owners_business(signing):
+    """A cacheable behaviour to another origin is fine: nothing of the gateway's lies behind it."""
+    theirs = OtherApp()
+    gateway = theirs.attach(signing=signing)
+    gateway.distribution.add_behavior("/site/*", cloudfront_origins.HttpOrigin("site.example.com"))
+    theirs.template().resource_count_is("AWS::CloudFront::Distribution", 1)
+
+
+@pytest.mark.parametrize("signing", ["oac4", "SIGV4", "", None])
+def test_an_unknown_signing_mode_is_refused(signing):
+    """There are two."""
+    with pytest.raises(Refused, match=r"expected 'sigv4' .* or 'oac'"):
+        OtherApp().attach(signing=signing)
+
+
+@pytest.mark.parametrize("distribution_id", [cdk.Aws.STACK_ID, "e2example", "E2EXAMPLE/*", "*"])
+def test_a_distribution_id_that_is_none_is_refused(distribution_id):
+    """Functions compare it; a reference would close a circle, and a wildcard would believe everybody."""
+    with pytest.raises(Refused, match="expected the literal id of the deployed distribution"):
+        OtherApp().attach(signing="oac", distribution_id=distribution_id)
+
+
+def test_a_distribution_id_in_mode_sigv4_is_refused():
+    """Nobody would look at it."""
+    with pytest.raises(Refused, match="is for signing='oac'"):
+        OtherApp().attach(distribution_id="E2EXAMPLE1234")
+
+
+@pytest.mark.parametrize(("given", "missing"), [("user_pool", "clients"), ("clients", "user_pool")])
+def test_a_pool_without_clients_is_refused_and_the_other_way_round(given, missing):
+    """Tokens count by pool and client."""
+    with pytest.raises(Refused, match=f"{given}=… without {missing}"):
+        OtherApp().attach(**{missing: None})
+
+
+class TestOtherStacks:
+    """Functions in another stack or region than the gateway."""
+
+    @staticmethod
+    def far(theirs, *, region="eu-west-1", account=None, **function):
+        stack = cdk.Stack(theirs.app, "Far", env=cdk.Environment(region=region, account=account))
+        made = lambda_.Function(
+            stack,
+            "Function",
+            runtime=lambda_.Runtime.PYTHON_3_13,
+            handler="index.handler",
+            code=lambda_.Code.from_inline("def handler(event, context): pass"),
+            **function,
+        )
+        return made.add_function_url(auth_type=lambda_.FunctionUrlAuthType.AWS_IAM)
+
+    def test_a_function_in_another_region_needs_a_name(self):
+        """CloudFormation's own name is not known in the gateway's region."""
+        theirs = OtherApp()
+        with pytest.raises(Refused, match=r"Far/Function is in eu-west-1 .* give the function function_name="):
+            theirs.attach(functions={"/*": self.far(theirs)}, edge_role_name="edge")
+
+    @pytest.mark.parametrize("region", ["eu-west-1", "us-east-1"])
+    def test_a_function_in_another_stack_needs_the_roles_name(self, region):
+        """It is told whom to believe before the role exists; one more reference would close a circle."""
+        theirs = OtherApp()
+        with pytest.raises(Refused, match=r"another stack \(Far\).*edge_role_name="):
+            theirs.attach(functions={"/*": self.far(theirs, region=region, function_name="far")})
+
+    def test_in_mode_oac_it_does_not(self):
+        """No role signs there."""
+        theirs = OtherApp()
+        theirs.attach(functions={"/*": self.far(theirs, function_name="far")}, signing="oac")
+        theirs.template().resource_count_is("AWS::CloudFront::Distribution", 1)
+
+    def test_a_role_name_that_is_a_token_is_refused(self):
+        """It has to be known beforehand."""
+        with pytest.raises(Refused, match="edge_role_name is a CDK token"):
+            OtherApp().attach(edge_role_name=cdk.Aws.STACK_NAME)
+
+    def test_a_stack_without_a_region_is_refused(self):
+        """It might be any."""
+        theirs = OtherApp()
+        with pytest.raises(Refused, match=r"in stack Far without a region"):
+            theirs.attach(functions={"/*": self.far(theirs, region=None)}, edge_role_name="edge")
+
+    def test_a_function_in_another_account_is_refused(self):
+        """Across accounts the role's own permission is not enough."""
+        theirs = OtherApp(account="111111111111")
+        url = self.far(theirs, account="222222222222", function_name="far")
+        with pytest.raises(Refused, match="in account 222222222222, the gateway in 111111111111"):
+            theirs.attach(functions={"/*": url}, edge_role_name="edge")
+
+    def test_parameters_in_a_stack_without_a_region_are_refused(self):
+        """The edge has to know where to read."""
+        theirs = OtherApp()
+        with pytest.raises(Refused, match=r"parameters_in=Nowhere has no region"):
+            theirs.attach(parameters_in=cdk.Stack(theirs.app, "Nowhere"))
+
+    def test_a_pool_made_in_another_region_than_the_parameters_is_refused(self):
+        """They hold its id."""
+        theirs = OtherApp()
+        far = cdk.Stack(theirs.app, "Far", env=cdk.Environment(region="eu-west-1"))
+        with pytest.raises(Refused, match=r"Theirs/Pool\S* is made in us-east-1, .* in eu-west-1; give parameters_in="):
+            theirs.attach(parameters_in=far)
+
+
+@pytest.mark.parametrize(
+    "origins",
+    [
+        [],
+        "https://app.example.com",
+        ["*"],
+        ["https://*.example.com"],
+        ["https://app.example.com/"],
+        ["http://app.example.com"],
+        ["https://App.example.com"],
+        ["null"],
+    ],
+)
+def test_cors_for_everybody_or_for_nobody_is_refused(origins):
+    """An origin is compared as a whole: what could never match, or would match everybody, is a slip."""
+    with pytest.raises(ValueError, match=r"cors: "):
+        Cors(allow_origins=origins)
+
+
+@pytest.mark.parametrize("origin", ["https://app.example.com", "https://a.b:8443", "http://localhost:5173"])
+def test_origins_are_taken(origin):
+    """With a port or without; plain http on this machine only."""
+    assert Cors(allow_origins=[origin]).allow_origins == [origin]

@@ -154,7 +154,9 @@ def test_a_caller_s_own_headers_do_not_stand_in_for_its_arn():
 )
 def test_missing_configuration_refuses_everybody(account_id, role_name):
     """A function that was not told whom to believe believes nobody, and says what to set."""
-    with pytest.raises(UntrustedCallerError, match="EDGE_ACCOUNT_ID and EDGE_ROLE_NAME"):
+    with pytest.raises(
+        UntrustedCallerError, match="set EDGE_ACCOUNT_ID and either EDGE_ROLE_NAME or EDGE_DISTRIBUTION_ARN"
+    ):
         read(make_event(headers=identity_headers()), account_id, role_name)
 
 
@@ -162,6 +164,104 @@ def test_the_configured_role_is_text_and_no_pattern():
     """A role name that reads like a regular expression matches itself alone."""
     with pytest.raises(UntrustedCallerError):
         read(make_event(headers=identity_headers()), ACCOUNT_ID, ".*")
+
+
+# --- who is believed in signing mode oac -----------------------------------------------------------------------------
+
+DISTRIBUTION = f"arn:aws:cloudfront::{ACCOUNT_ID}:distribution/E2EXAMPLE1234"
+ANY_DISTRIBUTION = f"arn:aws:cloudfront::{ACCOUNT_ID}:distribution/*"
+CLOUDFRONT = "arn:aws:sts::111122223333:assumed-role/OriginAccessControlRole/OriginAccessSession"
+
+
+def read_oac(*, user_arn=CLOUDFRONT, source=DISTRIBUTION, expected=DISTRIBUTION, account_id=ACCOUNT_ID, **headers):
+    event = make_event(user_arn=user_arn, headers=identity_headers())
+    event["headers"] |= {"x-amz-source-arn": source, **headers}
+    event["headers"] = {name: value for name, value in event["headers"].items() if value is not None}
+    return identity_from_event(event, account_id=account_id, distribution_arn=expected)
+
+
+@pytest.mark.parametrize("expected", [DISTRIBUTION, ANY_DISTRIBUTION])
+@pytest.mark.parametrize(
+    "session", ["OriginAccessSession", "EdgeCredentialsProxy+EdgeHostAuthenticationClient-NRT12-P2"]
+)
+def test_cloudfront_is_believed_on_behalf_of_the_distribution(session, expected):
+    """The one that was named, or, before its id was known, any of the account's that the permissions let in."""
+    arn = f"arn:aws:sts::111122223333:assumed-role/OriginAccessControlRole/{session}"
+    assert read_oac(user_arn=arn, expected=expected).username == "ada"
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        None,
+        EDGE_ARN,
+        f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/OriginAccessControlRole/OriginAccessSession",
+        "arn:aws:sts::111122223333:assumed-role/OriginAccessControlRoleX/OriginAccessSession",
+        "arn:aws:sts::111122223333:assumed-role/Other/OriginAccessControlRole",
+        "arn:aws:iam::111122223333:role/OriginAccessControlRole",
+        "cloudfront.amazonaws.com",
+        f"{CLOUDFRONT}/more",
+    ],
+)
+def test_nobody_else_is_believed_whatever_distribution_they_name(arn):
+    """Above all no role of our own account by CloudFront's name, with CloudFront's header: anybody there could make one."""
+    with pytest.raises(UntrustedCallerError, match="expected CloudFront"):
+        read_oac(user_arn=arn)
+
+
+@pytest.mark.parametrize("expected", [DISTRIBUTION, ANY_DISTRIBUTION])
+@pytest.mark.parametrize(
+    "source",
+    [
+        None,
+        "",
+        "arn:aws:cloudfront::999999999999:distribution/E2EXAMPLE1234",
+        f"{DISTRIBUTION},{DISTRIBUTION}",
+        f"arn:aws:cloudfront::{ACCOUNT_ID}:distribution/*",
+        f"arn:aws:cloudfront::{ACCOUNT_ID}:distribution/",
+        f"arn:aws:cloudfront::{ACCOUNT_ID}:streaming-distribution/E2EXAMPLE1234",
+        f" {DISTRIBUTION}",
+        [DISTRIBUTION],
+    ],
+)
+def test_cloudfront_on_behalf_of_anything_else_is_not_believed(source, expected):
+    """CloudFront signs for every customer in the world."""
+    with pytest.raises(UntrustedCallerError, match="expected CloudFront on behalf of"):
+        read_oac(source=source, expected=expected)
+
+
+def test_another_distribution_of_the_account_is_believed_only_before_the_id_is_known():
+    """The construct's distribution_id pins it."""
+    other = f"arn:aws:cloudfront::{ACCOUNT_ID}:distribution/E3OTHER"
+    assert read_oac(source=other, expected=ANY_DISTRIBUTION).username == "ada"
+    with pytest.raises(UntrustedCallerError, match=r"E2EXAMPLE1234, got .*E3OTHER"):
+        read_oac(source=other)
+
+
+def test_a_second_source_header_is_not_believed():
+    """Lambda writes names in lower case; two that differ in case alone were not written by it."""
+    with pytest.raises(UntrustedCallerError, match="got no x-amz-source-arn"):
+        read_oac(**{"X-Amz-Source-Arn": DISTRIBUTION})
+
+
+@pytest.mark.parametrize("expected", ["*", "arn:aws:cloudfront::*:distribution/*", f"{DISTRIBUTION[:-1]}*", CLOUDFRONT])
+def test_the_configured_distribution_is_text_and_hardly_a_pattern(expected):
+    """Only the whole id may be a star, and only in the gateway's account."""
+    with pytest.raises(UntrustedCallerError):
+        read_oac(expected=expected)
+
+
+def test_the_modes_do_not_mix():
+    """A function that is told of both believes neither; CloudFront is nobody in mode sigv4, the edge role in mode oac."""
+    event = make_event(headers=identity_headers())
+    with pytest.raises(UntrustedCallerError, match="got two answers"):
+        identity_from_event(event, account_id=ACCOUNT_ID, role_name=ROLE_NAME, distribution_arn=DISTRIBUTION)
+    with pytest.raises(UntrustedCallerError, match="got none"):
+        identity_from_event(event, account_id=ACCOUNT_ID)
+    with pytest.raises(UntrustedCallerError, match="expected a session of role"):
+        read(make_event(user_arn=CLOUDFRONT, headers={**identity_headers(), "x-amz-source-arn": DISTRIBUTION}))
+    with pytest.raises(UntrustedCallerError, match="set EDGE_ACCOUNT_ID"):
+        read_oac(account_id="")
 
 
 # --- contract C7 -----------------------------------------------------------------------------------------------------

@@ -416,6 +416,16 @@ def test_client_with_srp_never_gets_the_password_itself(run, cognito):
     assert [data["AuthFlow"] for call, data in cognito.log if call == "InitiateAuth"] == ["USER_SRP_AUTH"]
 
 
+def test_other_complaint_about_parameters_is_no_reason_to_send_the_password(run, cognito):
+    """Only "not enabled" leads to the plain flow: any other refusal must not talk the script out of SRP."""
+    cognito.flows = {"USER_SRP_AUTH", "USER_PASSWORD_AUTH"}
+    cognito.refusals["InitiateAuth"] = AwsRefusalError("InvalidParameterException", "Missing required parameter SRP_A")
+    status, out, err = run("--local")
+    assert (status, out) == (1, "")
+    assert "Missing required parameter SRP_A" in err
+    assert PASSWORD not in json.dumps(cognito.log)
+
+
 def test_client_without_any_password_flow_says_use_the_browser(run, cognito):
     """The message names both flows and the way out."""
     cognito.flows = set()
