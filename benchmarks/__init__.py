@@ -1,0 +1,1 @@
+"""The gateway's real bundle, side by side with what people use today: ``python -m benchmarks --help``."""
