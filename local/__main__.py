@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 cache_dir=arguments.cache_dir,
                 quiet=arguments.quiet,
                 signing=arguments.signing,
+                settings=arguments.settings,
                 parent_pid=arguments.parent_pid,
             )
         )
@@ -70,6 +71,12 @@ def _parser() -> argparse.ArgumentParser:
         choices=("sigv4", "oac"),
         default="sigv4",
         help="who signs for the function URLs: the edge function, or CloudFront after it",
+    )
+    parser.add_argument(
+        "--settings",
+        type=Path,
+        metavar="FILE",
+        help="JSON object of settings for the local edge function, such as a short settings_lifetime_s",
     )
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     parser.add_argument(

@@ -143,6 +143,25 @@ def synthesised_settings(assembly: Path, stack_name: str) -> bytes:
     return found[0].read_bytes()
 
 
+def with_settings(settings: bytes, file: Path) -> bytes:
+    """Return settings with those of a file in addition, or instead.
+
+    Args:
+        settings: The synthesised `settings.json`.
+        file: A JSON object.
+
+    Raises:
+        BuildError: It is none. Whether the settings are right is the bundle builder's business.
+    """
+    try:
+        more = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BuildError(f"{file}: expected a JSON object of settings: {error}") from error
+    if not isinstance(more, dict):
+        raise BuildError(f"{file}: expected a JSON object of settings, not {type(more).__name__}.")
+    return json.dumps({**json.loads(settings), **more}, indent=1, sort_keys=True).encode() + b"\n"
+
+
 def _environment() -> dict[str, str]:
     """Return this process's environment without what could change the result from one machine to the next.
 

@@ -26,6 +26,8 @@ ROOT_SECRET_ACCESS_KEY = "test"
 
 _PROGRAM = Path(__file__).with_name("_emulator_main.py")
 _READY_PATH = "/_ministack/ready"
+ROTATE_KEYS_PATH = "/_gateway/rotate-keys/"
+"""`POST` with a pool id behind it: that pool forgets its signing keys (`_emulator_main.py` takes it)."""
 _START_LIMIT_S = 30.0
 _POLL_S = 0.01
 _STOP_GRACE_S = 2.0  # it takes 0.03 s, and once in a while it ignores SIGTERM

@@ -1,6 +1,6 @@
 """CloudFront's origin access control for function URLs: signs a request after the edge function, as the distribution.
 
-Written from the outside, by captures of what arrives at functions (2025, two regions): an assumed role in an account of
+Written from the outside, by public captures of what arrives at functions: an assumed role in an account of
 AWS's own, `x-amz-source-arn` and `x-amz-source-account` beside the usual four headers, whatever `Authorization` there
 was replaced. The signature is botocore's; nothing is shared with the signer in `edge/`.
 
@@ -20,7 +20,7 @@ from local.forwarding import Header, OriginRequest
 from local.principals import Credential
 
 SERVICE: Final = "cloudfront.amazonaws.com"
-_ACCOUNT_ID: Final = "111122223333"  # stands for AWS's own, whichever it is
+_ACCOUNT_ID: Final = "444455556666"  # stands for AWS's own, whichever it is
 _ROLE: Final = "OriginAccessControlRole"
 _SESSION: Final = "OriginAccessSession"
 

@@ -48,7 +48,9 @@ def listen(request: PortRequest, *, patience_s: float = 0.0) -> socket.socket:
     """
     give_up = time.monotonic() + patience_s
     while True:
-        server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # The protocol by name: asyncio sets TCP_NODELAY only where it can see that it is TCP, and without it every answer
+        # on a kept connection waits 40 ms for an acknowledgement.
+        server = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             # Takes over from connections in TIME_WAIT, never from a listener.
             server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

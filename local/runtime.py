@@ -98,6 +98,8 @@ class EdgeRuntime:
         self._slots = asyncio.Semaphore(max_environments)
         self._idle: list[_ExecutionEnvironment] = []
         self._all: set[_ExecutionEnvironment] = set()
+        self._clock_shift_s = 0.0
+        self._generation = 0
         self._variables()
 
     async def start(self) -> None:
@@ -107,6 +109,21 @@ class EdgeRuntime:
             EdgeFunctionError: The module could not be loaded; the message says why.
         """
         self._idle.append(await self._new_environment())
+
+    async def restart(self, *, clock_shift_s: float = 0.0) -> None:
+        """Begin again with one fresh environment, as after a deployment; requests under way end in the old ones.
+
+        Args:
+            clock_shift_s: By how much the fresh ones' clock (`time.time`) is wrong.
+
+        Raises:
+            EdgeFunctionError: The function's module could not be loaded.
+        """
+        self._clock_shift_s = clock_shift_s
+        self._generation += 1
+        old, self._idle = self._idle, []
+        await asyncio.gather(*(self._discard(environment) for environment in old))
+        await self.start()
 
     async def stop(self) -> None:
         """End every environment; requests under way fail."""
@@ -152,7 +169,7 @@ class EdgeRuntime:
             reusable = error.error_type not in {"Function.ResponseSizeTooLarge", "Runtime.OutOfMemory"}
             raise
         finally:
-            if reusable and environment.alive:
+            if reusable and environment.alive and environment.generation == self._generation:
                 self._idle.append(environment)
             else:
                 await self._discard(environment)
@@ -172,11 +189,15 @@ class EdgeRuntime:
 
     async def _new_environment(self) -> "_ExecutionEnvironment":
         environment = _ExecutionEnvironment(
-            variables=self._variables(), function_arn=self._function_arn, memory_mb=self._memory_mb, log=self._log
+            variables=self._variables(),
+            generation=self._generation,
+            function_arn=self._function_arn,
+            memory_mb=self._memory_mb,
+            log=self._log,
         )
         self._all.add(environment)
         try:
-            arguments = [str(self._bundle), str(self._runtime_client), self._handler]
+            arguments = [str(self._bundle), str(self._runtime_client), self._handler, str(self._clock_shift_s)]
             # -I -S: no site-packages, no PYTHON* variables, no script folder on the path.
             await environment.start([self._python, "-I", "-S", str(_CHILD), *arguments])
         except BaseException:
@@ -219,9 +240,16 @@ class _ExecutionEnvironment:
     """One process that runs the function, and the Runtime API that feeds it."""
 
     def __init__(
-        self, *, variables: dict[str, str], function_arn: str, memory_mb: int, log: Callable[[str], None]
+        self,
+        *,
+        variables: dict[str, str],
+        generation: int,
+        function_arn: str,
+        memory_mb: int,
+        log: Callable[[str], None],
     ) -> None:
         self.variables = variables
+        self.generation = generation
         self._function_arn = function_arn
         self._memory_mb = memory_mb
         self._log = log

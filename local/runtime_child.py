@@ -5,11 +5,20 @@ Run as a script by `local/runtime.py`, with `python -I -S`: standard library onl
 
 import os
 import sys
+import time
+
+
+def _set_clock(shift_s: float) -> None:
+    """Let `time.time` be wrong by *shift_s*, before anything is imported that could have taken hold of it."""
+    if shift_s:
+        right = time.time
+        time.time = lambda: right() + shift_s
 
 
 def main() -> None:
-    """Run awslambdaric; the arguments are the bundle's folder, the runtime client's folder and the handler."""
-    bundle, runtime_client, handler = sys.argv[1:]
+    """Run awslambdaric; the arguments: the bundle's folder, the runtime client's, the handler, a wrong clock's seconds."""
+    bundle, runtime_client, handler, clock_shift_s = sys.argv[1:]
+    _set_clock(float(clock_shift_s))
     # Lambda's order: the function's own folder wins over the runtime's, which wins over the standard library.
     sys.path[:0] = [bundle, runtime_client]
     os.chdir(bundle)

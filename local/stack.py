@@ -9,7 +9,7 @@ What there is, in the order in which it starts (design, section 10)::
     deployment     the synthesised template, in the emulator      ┐ at the same time
     bundle         the edge function for this machine, or cached  ┘
     edge runtime   the bundle in processes of its own, under the edge role's credentials
-    doors, twin, sign-in front   servers in this process
+    doors, twin, sign-in front, AWS as the edge sees it, faults   servers in this process
     outputs.json   last: whoever finds it finds a system that serves
 """
 
@@ -21,7 +21,7 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,12 @@ from local import build, deploy, emulator, ports, processes, serving
 from local.behaviors import DistributionError, read_distribution
 from local.build import BuildError
 from local.console import Console, EdgeLog
+from local.control import ControlEndpoint
 from local.deploy import DeployError, Deployment, FunctionUrl
 from local.distribution import EdgeTwin, uvicorn_settings
 from local.edge_credentials import EdgeCredentials
 from local.emulator import Emulator, EmulatorError
+from local.faults import AwsProxy, Faults
 from local.function_url import FunctionUrlDoor, InvokeResult
 from local.function_url import server_config as door_server_config
 from local.invoker import EmulatorInvoker
@@ -71,6 +73,7 @@ class Options:
         cache_dir: Where build results go, which runs share.
         quiet: Print errors only.
         signing: Who signs for the function URLs: `sigv4`, the edge function; `oac`, CloudFront.
+        settings: File with settings that the local edge function gets beyond the synthesised ones; None: none.
         parent_pid: Stop when this process is no longer our parent; None: whatever becomes of the parent.
     """
 
@@ -82,6 +85,7 @@ class Options:
     cache_dir: Path
     quiet: bool
     signing: str = "sigv4"
+    settings: Path | None = None
     parent_pid: int | None = None
 
 
@@ -159,7 +163,22 @@ async def _watch_parent(pid: int | None, stop: asyncio.Future[int]) -> None:
     while pid is not None and not stop.done():
         if os.getppid() != pid:
             stop.set_result(signal.SIGHUP)
+        elif _is_handling_interrupt(pid):
+            stop.set_result(signal.SIGINT)
         await asyncio.sleep(_LOOK_AT_PARENT_EVERY_S)
+
+
+def _is_handling_interrupt(pid: int) -> bool:
+    """Say whether a make got a SIGINT of its own, which it does not hand on: it waits for its children to have got one too.
+
+    A terminal's Ctrl-C reaches both, `kill -INT` of make only make. While make's handler waits, the signal is blocked, which
+    Linux shows. Source: GNU make, `fatal_error_signal`; proc_pid_status(5), SigBlk.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("SigBlk:"):
+                return bool(int(line.split()[1], 16) & 1 << (signal.SIGINT - 1))
+    return False
 
 
 def _listen_to_signals(stop: asyncio.Future[int], folder: StateFolder, console: Console) -> None:
@@ -226,6 +245,7 @@ class System:
         console.line(f"Starting the local system in {_short(self._folder.path)} (Ctrl-C stops it).")
         with console.step("ports") as note:
             gateway_socket, login_socket, door_sockets, emulator_port = self._bind()
+            aws_socket, control_socket = self._bind_unlisted("AWS as the edge sees it"), self._bind_unlisted("faults")
             note.text = (
                 f"127.0.0.1: gateway {_port(gateway_socket)}, sign-in {_port(login_socket)}, emulator {emulator_port}"
             )
@@ -250,15 +270,26 @@ class System:
             directory=directory,
             console=console.line,
         )
+        faults = Faults(
+            ssm=clients("ssm"),
+            emulator_url=self._emulator.url,
+            user_pool_id=deployment.output("UserPoolId"),
+            parameter_prefix=deployment.output("ParameterPrefix"),
+            console=console.line,
+        )
+        proxy = AwsProxy(emulator_url=self._emulator.url, faults=faults)
+        control = ControlEndpoint(port=_port(control_socket), faults=faults)
+        edge_environment = _edge_environment(credentials, faults, _url(aws_socket))
         async with _together() as group:
             demo = group.create_task(
                 asyncio.to_thread(deploy.create_demo_user, clients("cognito-idp"), deployment.output("UserPoolId"))
             )
-            edge = group.create_task(self._start_edge(bundled.result(), deployment, credentials))
+            edge = group.create_task(self._start_edge(bundled.result(), deployment, credentials, edge_environment))
             view = group.create_task(
                 asyncio.to_thread(read_distribution, clients("cloudfront"), deployment.output("DistributionId"))
             )
         username, password = demo.result()
+        faults.edge = edge.result()
 
         with console.step("servers") as note:
             doors = self._doors(clients, deployment, directory, door_sockets)
@@ -284,6 +315,8 @@ class System:
             for config, sock, name in (
                 *((config, sock, f"function URL {host}") for host, (config, sock) in doors.items()),
                 (serving.plain_config(login), login_socket, "sign-in front"),
+                (serving.plain_config(proxy), aws_socket, "AWS as the edge sees it"),
+                (serving.plain_config(control), control_socket, "faults"),
                 (uvicorn.Config(twin, **uvicorn_settings()), gateway_socket, "gateway"),
             ):
                 server = serving.Serving(config, sock, name)
@@ -305,6 +338,7 @@ class System:
             "region": emulator.REGION,
             "parameter_prefix": deployment.output("ParameterPrefix"),
         }
+        self._parts.enter_context(control.published(self._folder.path))
         self._folder.publish(outputs)
         console.line(_how_to_use(outputs, self._folder, console.elapsed_s))
 
@@ -348,6 +382,12 @@ class System:
         request = PortRequest(options.emulator_port, "the emulator", "--emulator-port")
         return gateway, login, [first_door], ports.reserve(request, patience_s=patience_s)
 
+    def _bind_unlisted(self, purpose: str) -> socket.socket:
+        """Bind any free port, for what nobody types the address of."""
+        sock = ports.listen(PortRequest(0, purpose, ""))
+        self._parts.callback(sock.close)
+        return sock
+
     async def _start_emulator(self, port: int) -> Emulator:
         with self._console.step("emulator") as note:
             running = await emulator.start(EMULATOR_PYTHON, self._folder.path, port)
@@ -373,28 +413,31 @@ class System:
     async def _bundle(self, assembly: Path, digest: str) -> Path:
         with self._console.step("bundle") as note:
             settings = build.synthesised_settings(assembly, deploy.STACK_NAME)
+            if self._options.settings is not None:
+                settings = build.with_settings(settings, self._options.settings)
             log = self._folder.path / "bundle.log"
             bundle = await build.edge_bundle(self._options.cache_dir, digest, settings, log)
             note.text = "unchanged since the last run" if bundle.cached else "edge function built for this machine"
         return bundle.folder
 
-    async def _start_edge(self, bundle: Path, deployment: Deployment, credentials: EdgeCredentials) -> EdgeRuntime:
+    async def _start_edge(
+        self,
+        bundle: Path,
+        deployment: Deployment,
+        credentials: EdgeCredentials,
+        environment: Callable[[], dict[str, str]],
+    ) -> EdgeRuntime:
         with self._console.step("edge") as note:
             await credentials.renew()
             renewal = asyncio.create_task(credentials.keep_fresh(), name="renew the edge role's credentials")
             self._parts.push_async_callback(_cancel, renewal)
-            assert self._emulator is not None  # noqa: S101 - it was started before
-            endpoints = {
-                "AWS_ENDPOINT_URL_SSM": self._emulator.url,
-                "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": self._emulator.url,
-            }
             log = EdgeLog(self._folder.path / "edge.log", self._console)
             self._parts.callback(log.close)
             runtime = EdgeRuntime(
                 bundle=bundle,
                 runtime_client=RUNTIME_CLIENT,
                 python=sys.executable,
-                environment=lambda: {**credentials.environment(), **endpoints},
+                environment=environment,
                 function_arn=deployment.output("EdgeFunctionVersionArn"),
                 handler=deployment.edge["Handler"],
                 timeout_s=deployment.edge["Timeout"],
@@ -465,6 +508,12 @@ async def _together() -> AsyncIterator[asyncio.TaskGroup]:
         raise error from None
 
 
+def _edge_environment(credentials: EdgeCredentials, faults: Faults, aws_url: str) -> Callable[[], dict[str, str]]:
+    """Return what gives the variables of the edge's processes: the role's credentials, and where AWS is."""
+    endpoints = {"AWS_ENDPOINT_URL_SSM": aws_url, "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": aws_url}
+    return lambda: {**faults.edge_credentials(credentials.environment()), **endpoints}
+
+
 async def _cancel(task: "asyncio.Task[None]") -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -515,6 +564,8 @@ Type in another terminal, in the project's folder:
 
   {python} scripts/get_token.py --local --header | curl -i -H @- {whoami}
       # the same, with the token kept out of the process list
+
+Outages to try out, a wrong clock, new keys: {python} scripts/fault.py --help
 
 Ctrl-C stops everything.
 """

@@ -168,3 +168,21 @@ def test_commands_do_not_see_aws_or_python_settings(monkeypatch):
     seen = build._environment()
     assert {"PIP_INDEX_URL", "HTTPS_PROXY", "PATH"} <= seen.keys()
     assert not {"AWS_PROFILE", "CDK_DEFAULT_ACCOUNT", "PYTHONPATH"} & seen.keys()
+
+
+def test_settings_of_a_file_are_added_and_win(tmp_path):
+    """`--settings`: tests want a policy to take effect within a second or two."""
+    file = tmp_path / "settings.json"
+    file.write_text('{"settings_lifetime_s": 1, "b": 2}')
+    merged = build.with_settings(b'{"a": 1, "settings_lifetime_s": 60}', file)
+    assert json.loads(merged) == {"a": 1, "b": 2, "settings_lifetime_s": 1}
+
+
+@pytest.mark.parametrize("content", [None, "[]", "{"])
+def test_settings_file_that_is_none_is_refused_by_name(tmp_path, content):
+    """The message names the file and what it should hold."""
+    file = tmp_path / "settings.json"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(BuildError, match=r"settings\.json: expected a JSON object of settings"):
+        build.with_settings(b"{}", file)

@@ -165,6 +165,15 @@ def test_what_is_left_out_is_listed():
         Restrictions={"GeoRestriction": {"RestrictionType": "blacklist"}},
     )
     fake.config["Origins"]["Items"][1]["OriginAccessControlId"] = "E2"
+    fake.get_origin_access_control = lambda *, Id: {  # noqa: N803 - boto3's spelling
+        "OriginAccessControl": {
+            "OriginAccessControlConfig": {
+                "OriginAccessControlOriginType": "s3",
+                "SigningBehavior": "always",
+                "SigningProtocol": "sigv4",
+            }
+        }
+    }
     listed = "; ".join(read_distribution(fake, "E1").not_played)
     for word in (
         "custom error",

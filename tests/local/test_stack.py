@@ -339,3 +339,33 @@ def test_quiet_says_nothing_but_errors(start):
     requests.get(found.outputs["gateway_url"] + "/api/whoami", timeout=30)
     assert found.stop() == 0
     assert found.printed() == ""
+
+
+def test_sigint_to_make_alone_stops_everything(tmp_path):
+    """`kill -INT` of make reaches nobody else, since make trusts the terminal to have told its children."""
+    makefile = tmp_path / "Makefile"
+    options = " ".join([*system.FREE_PORTS, "--state-dir", str(tmp_path / "state")])
+    makefile.write_text(f"run:\n\t@exec {sys.executable} -m local --parent-pid $$PPID {options}\n", encoding="utf-8")
+    with (tmp_path / "log").open("wb") as log:
+        make = subprocess.Popen(
+            ["make", "-f", str(makefile), "run"],
+            cwd=system.PROJECT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    outputs = tmp_path / "state" / "outputs.json"
+    try:
+        give_up = time.monotonic() + system.START_LIMIT_S
+        while not outputs.exists():
+            assert make.poll() is None, (tmp_path / "log").read_text()
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
+        make.send_signal(signal.SIGINT)
+        make.wait(system.STOP_LIMIT_S)
+        assert not outputs.exists()
+        assert "nothing is left running" in (tmp_path / "log").read_text()
+    finally:
+        if make.poll() is None:
+            make.kill()

@@ -1,0 +1,221 @@
+"""The fault table, end to end: whatever fails around the gateway, good users stay in or get a 503, and bad tokens a 401.
+
+The system is one of its own, with short lifetimes. Every answer has to come within 5 s (contract C6): curl gives up then.
+"""
+
+import base64
+import json
+import time
+
+import pytest
+import requests
+
+from tests import system as local_system
+from tests.e2e.conftest import System
+
+pytestmark = pytest.mark.e2e
+
+SETTINGS = {"settings_lifetime_s": 1, "keys_lifetime_s": 1, "cooldown_s": 0.2}
+PATIENCE_S = 20
+
+CODES = {"jwks": "keys_unavailable", "ssm": "configuration_unavailable"}
+OUTAGES = [
+    *(("jwks", mode) for mode in ("down", "hang", "garbled", "empty")),
+    *(("ssm", mode) for mode in ("throttled", "hang", "error", "garbled", "denied")),
+]
+
+
+class Faulty(System):
+    """A system whose faults can be turned on."""
+
+    def turn(self, **changes: object) -> dict:
+        """Turn knobs, and return how they stand; without arguments only look."""
+        control = json.loads((self.process.state_dir / "control.json").read_bytes())
+        answer = requests.request(
+            "POST" if changes else "GET",
+            control["url"] + "/faults",
+            json=changes or None,
+            headers={"Authorization": f"Bearer {control['secret']}"},
+            timeout=30,
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def ask(self, token: str | None = None):
+        """Call as the demo user, or with another token, and wait no longer than any answer may take."""
+        return self.curl("/api/whoami", "--max-time", "5", token=token or self.token)
+
+    def asks_until_it_has_read_again(self, service: str) -> set[int]:
+        """Call until the edge has asked *service* again, and return the statuses seen, that call's included."""
+        before = self.turn()["calls"][service]
+        statuses = set()
+        give_up = time.monotonic() + PATIENCE_S
+        while self.turn()["calls"][service] == before:
+            assert time.monotonic() < give_up, f"{service} was not asked again within {PATIENCE_S} s"
+            statuses.add(self.ask().status)
+            time.sleep(0.05)
+        return statuses
+
+    def edge_log(self) -> str:
+        return (self.process.state_dir / "edge.log").read_text()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """The system of this module."""
+    folder = tmp_path_factory.mktemp("faults")
+    settings = folder / "settings.json"
+    settings.write_text(json.dumps(SETTINGS))
+    with local_system.running(folder, "--settings", str(settings)) as process:
+        yield Faulty(process)
+
+
+@pytest.fixture
+def system(shared):
+    """The same with nothing wrong, and warm: the demo user has just been let in."""
+    knobs = {"jwks": "ok", "ssm": "ok", "policy": "ok", "credentials": "ok", "clock": 0}
+    shared.turn(**knobs, edge="restart")
+    assert shared.ask().status == 200
+    yield shared
+    shared.turn(**knobs)
+
+
+def assert_unavailable(answer, code: str) -> None:
+    """Check that it is the 503 of an outage, which says when to come again."""
+    assert (answer.status, answer.json["code"]) == (503, code)
+    assert int(answer.headers["retry-after"][0]) >= 1
+
+
+@pytest.mark.parametrize(("service", "mode"), OUTAGES)
+def test_a_warm_edge_lets_good_users_in_through_an_outage(system, service, mode):
+    """The last good keys and parameters stay in force."""
+    system.turn(**{service: mode})
+    assert system.asks_until_it_has_read_again(service) == {200}
+
+
+@pytest.mark.parametrize(("service", "mode"), OUTAGES)
+def test_a_cold_edge_says_503_in_an_outage_and_recovers(system, service, mode):
+    """Nothing was ever read: nobody is let in, nobody is called unauthorised; then all is well within the cool-down."""
+    system.turn(**{service: mode}, edge="restart")
+    assert_unavailable(system.ask(), CODES[service])
+    system.turn(**{service: "ok"})
+    give_up = time.monotonic() + PATIENCE_S
+    while (answer := system.ask()).status != 200:
+        assert_unavailable(answer, CODES[service])
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+
+
+def test_slow_services_only_cost_time(system):
+    """Slow is not down: warm or cold, both together stay within the time limit."""
+    system.turn(jwks="slow", ssm="slow")
+    assert system.asks_until_it_has_read_again("jwks") == {200}
+    system.turn(edge="restart")
+    assert system.ask().status == 200
+
+
+def test_a_bad_token_is_401_while_the_keys_are_kept(system):
+    """An outage of the key endpoint makes no bad signature a 5xx: the kept keys can tell."""
+    header, payload, _ = system.token.split(".")
+    system.turn(jwks="down")
+    assert system.asks_until_it_has_read_again("jwks") == {200}
+    answer = system.ask(f"{header}.{payload}.{'A' * 342}")
+    assert (answer.status, answer.json["code"]) == (401, "invalid_signature")
+
+
+def test_a_malformed_token_is_401_even_if_nothing_can_be_read_of_the_keys(system):
+    """Shape comes first: no key is needed to see that it is no token."""
+    system.turn(jwks="down", edge="restart")
+    answer = system.ask("letmein")
+    assert (answer.status, answer.json["code"]) == (401, "malformed_token")
+
+
+def test_after_a_rotation_old_tokens_are_unknown_and_new_ones_work(system):
+    """The keys that are no longer published stop being trusted at the next good reading."""
+    old = system.token
+    system.turn(keys="rotate")
+    assert 401 in system.asks_until_it_has_read_again("jwks")
+    answer = system.ask(old)
+    assert (answer.status, answer.json["code"]) == (401, "unknown_key")
+    done = system.script("get_token.py", "--local", "--force")
+    system.__dict__["token"] = done.stdout.strip()
+    assert system.token != old
+    assert system.asks_until_it_has_read_again("jwks") == {200}
+
+
+def test_a_withdrawn_key_is_no_longer_trusted_and_again_when_it_is_back(system):
+    """Even for a token that was verified before: what the cache knew goes with the key."""
+    system.turn(jwks="partial")
+    assert 401 in system.asks_until_it_has_read_again("jwks")
+    answer = system.ask()
+    assert (answer.status, answer.json["code"]) == (401, "unknown_key")
+    system.turn(jwks="ok")
+    system.asks_until_it_has_read_again("jwks")
+    assert system.ask().status == 200
+
+
+def test_1000_unknown_key_ids_cause_one_fetch_per_cool_down(system):
+    """A flood of made-up `kid`s neither floods Cognito nor keeps good users out, and each of them is a 401."""
+    _, payload, signature = system.token.split(".")
+    before, began = system.turn()["calls"]["jwks"], time.monotonic()
+    # Each on a connection of its own, as a flood comes.
+    for number in range(1000):
+        header = json.dumps({"alg": "RS256", "kid": f"kid-{number}"}).encode()
+        token = f"{base64.urlsafe_b64encode(header).decode().rstrip('=')}.{payload}.{signature}"
+        answer = requests.get(f"{system.url}/api/whoami", headers={"Authorization": f"Bearer {token}"}, timeout=5)
+        assert (answer.status_code, answer.json()["code"]) == (401, "unknown_key")
+    elapsed_s = time.monotonic() - began
+    fetches = system.turn()["calls"]["jwks"] - before
+    assert 1 <= fetches <= elapsed_s / SETTINGS["cooldown_s"] + 1
+    assert system.ask().status == 200
+
+
+def test_a_broken_policy_leaves_the_last_good_one_in_force_and_the_log_says_so(system):
+    """Somebody saved it by hand, with an error."""
+    system.turn(policy="broken")
+    assert system.asks_until_it_has_read_again("ssm") == {200}
+    lines = [json.loads(line) for line in system.edge_log().splitlines() if line.startswith("{")]
+    reasons = [line["reason"] for line in lines if "reason" in line and "policy:" in line["reason"]]
+    assert reasons, "the log does not name the policy"
+
+
+def test_a_broken_policy_at_a_cold_start_is_503(system):
+    """Without a good one before it nobody can say who may do what."""
+    system.turn(policy="broken", edge="restart")
+    assert_unavailable(system.ask(), "configuration_unavailable")
+
+
+@pytest.mark.parametrize("seconds", [240, -240])
+def test_a_clock_4_minutes_off_harms_nobody(system, seconds):
+    """Tokens are judged, and signatures made, by the edge's own clock; all sides give it 5 minutes."""
+    system.turn(clock=seconds)
+    assert system.ask().status == 200
+    lines = [json.loads(line) for line in system.edge_log().splitlines() if line.startswith("{")]
+    logged = time.strptime(lines[-1]["time"][:19], "%Y-%m-%dT%H:%M:%S")
+    off = time.mktime(logged) - time.mktime(time.gmtime())
+    assert abs(off - seconds) < 60, "the edge's clock was not wrong at all"
+
+
+def test_missing_credentials_are_503(system):
+    """The caller did nothing wrong, and is told so; afterwards all is well."""
+    system.turn(credentials="missing")
+    assert_unavailable(system.ask(), "credentials_unavailable")
+    system.turn(credentials="ok")
+    assert system.ask().status == 200
+
+
+def test_the_script_turns_the_knobs_and_reset_puts_them_right(system):
+    """What `make run` points to: a person's way to all this."""
+    assert "scripts/fault.py --help" in system.process.printed()
+    done = system.script("fault.py", "clock", "-30")
+    assert done.returncode == 0, done.stderr
+    done = system.script("fault.py", "jwks", "down")
+    assert done.returncode == 0, done.stderr
+    assert "jwks\tdown\n" in done.stdout
+    assert {name: system.turn()[name] for name in ("jwks", "clock")} == {"jwks": "down", "clock": -30}
+    assert_unavailable(system.ask(), "keys_unavailable")
+    done = system.script("fault.py", "reset")
+    assert done.returncode == 0, done.stderr
+    report = system.turn()
+    report.pop("calls")
+    assert report == {"jwks": "ok", "ssm": "ok", "policy": "ok", "credentials": "ok", "clock": 0}
