@@ -15,6 +15,9 @@ from .errors import (
 from .parameters import Configuration
 from .policy import CutOff, Route
 
+# The most groups that a refusal names: it travels in a header.
+MAX_NAMED = 8
+
 
 def check_route(claims: VerifiedClaims, route: Route, configuration: Configuration) -> None:
     """Let the claims pass, or say what they lack.
@@ -46,9 +49,12 @@ def check_route(claims: VerifiedClaims, route: Route, configuration: Configurati
 
     check_cut_off(claims, configuration.policy.cut_off)
 
-    if route.groups is not None and not any(group in claims.groups for group in route.groups):
-        wanted = ", ".join(excerpt(group) for group in route.groups)
-        raise MissingGroupError(f"This path is for members of {'one of ' if len(route.groups) > 1 else ''}{wanted}.")
+    if route.groups is not None and set(claims.groups).isdisjoint(route.groups):
+        wanted = ", ".join(excerpt(group) for group in route.groups[:MAX_NAMED])
+        more = " or others" if len(route.groups) > MAX_NAMED else ""
+        raise MissingGroupError(
+            f"This path is for members of {'one of ' if len(route.groups) > 1 else ''}{wanted}{more}."
+        )
 
     missing = [scope for scope in route.scopes if scope not in claims.scopes]
     if missing:

@@ -44,6 +44,8 @@ class Stack:
         client_id: The public app client's id.
         login_url: Base URL of the hosted UI, without a final slash.
         parameter_prefix: First part of the gateway's parameter names in SSM.
+        parameter_region: AWS region of those parameters.
+        distribution_id: The CloudFront distribution; None where the outputs do not say.
         aws_endpoint_url: The emulator's URL; None means AWS itself.
         profile: Name of the AWS profile to use; None means the SDK's own choice.
         username: The local system's demo user; None when deployed.
@@ -55,6 +57,8 @@ class Stack:
     client_id: str
     login_url: str
     parameter_prefix: str
+    parameter_region: str = DEFAULT_REGION
+    distribution_id: str | None = None
     aws_endpoint_url: str | None = None
     profile: str | None = None
     username: str | None = None
@@ -93,9 +97,15 @@ class Stack:
 
     @classmethod
     def from_outputs(
-        cls, name: str, outputs: Mapping[str, Any], names: Mapping[str, str], *, profile: str | None = None
+        cls,
+        name: str,
+        outputs: Mapping[str, Any],
+        names: Mapping[str, str],
+        *,
+        optional: Mapping[str, str] | None = None,
+        profile: str | None = None,
     ) -> Self:
-        """Return the stack that *outputs* describe, where *names* says what each field is called in them.
+        """Return the stack that *outputs* describe, where *names* and *optional* say what each field is called in them.
 
         Raises:
             ScriptError: An output is missing, or is no text.
@@ -108,6 +118,9 @@ class Stack:
                 " The scripts and the running system are of different versions: start or deploy it again."
             )
         values["login_url"] = values["login_url"].rstrip("/")
+        values |= {
+            attribute: text for attribute, output in (optional or {}).items() if (text := _text(outputs.get(output)))
+        }
         return cls(name=name, profile=profile, **values)
 
 
@@ -141,30 +154,37 @@ def find(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Stac
 
 def sign_in_client(stack: Stack) -> "CognitoIdentityProviderClient":
     """Return a Cognito client for the calls that need no AWS credentials, and get none."""
-    return _cognito(stack, Config(signature_version=UNSIGNED))
+    return _cognito(stack, signature_version=UNSIGNED)
 
 
 def admin_client(stack: Stack) -> "CognitoIdentityProviderClient":
     """Return a Cognito client for the administrator's calls, with the caller's AWS credentials."""
-    return _cognito(stack, Config())
+    return _cognito(stack)
 
 
-def _cognito(stack: Stack, config: Config) -> "CognitoIdentityProviderClient":
-    config = config.merge(Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "max_attempts": 3}))
+def _cognito(stack: Stack, **config: Any) -> "CognitoIdentityProviderClient":
+    cognito: CognitoIdentityProviderClient = client(stack, "cognito-idp", stack.region, **config)
+    return cognito
+
+
+def client(stack: Stack, service: str, region: str, **config: Any) -> Any:
+    """Return a boto3 client that calls the stack's AWS, or its emulator, with the caller's credentials.
+
+    Args:
+        stack: Where to call.
+        service: boto3's name of the service.
+        region: AWS region.
+        config: Further fields of botocore's `Config`.
+    """
+    bounded = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "max_attempts": 3}, **config)
     if not stack.is_local:
-        session = boto3.Session(profile_name=stack.profile, region_name=stack.region)
-        deployed: CognitoIdentityProviderClient = session.client("cognito-idp", config=config)
-        return deployed
+        return boto3.Session(profile_name=stack.profile, region_name=region).client(service, config=bounded)
     # The emulator must not depend on what this person's AWS set-up says: no profile, no proxy, and the emulator's
     # well-known root credentials.
     variables: dict[str, Any] = {"profile": (None, [], None, None), "config_file": (None, [], os.devnull, None)}
-    session = boto3.Session(
-        "test", "test", region_name=stack.region, botocore_session=botocore.session.Session(variables)
-    )
-    local: CognitoIdentityProviderClient = session.client(
-        "cognito-idp", endpoint_url=stack.aws_endpoint_url, config=config.merge(Config(proxies={}))
-    )
-    return local
+    session = boto3.Session("test", "test", region_name=region, botocore_session=botocore.session.Session(variables))
+    local = bounded.merge(Config(proxies={}))
+    return session.client(service, endpoint_url=stack.aws_endpoint_url, config=local)
 
 
 def _local(path: Path) -> Stack:
@@ -193,7 +213,7 @@ def _local(path: Path) -> Stack:
             "password",
         )
     }
-    return Stack.from_outputs("local", outputs, names)
+    return Stack.from_outputs("local", outputs, names, optional={"parameter_region": "region"})
 
 
 def _deployed(name: str, *, region: str, profile: str | None) -> Stack:
@@ -214,7 +234,8 @@ def _deployed(name: str, *, region: str, profile: str | None) -> Stack:
         "login_url": "LoginUrl",
         "parameter_prefix": "ParameterPrefix",
     }
-    return Stack.from_outputs(name, outputs, names, profile=profile)
+    optional = {"parameter_region": "Region", "distribution_id": "DistributionId"}
+    return Stack.from_outputs(name, outputs, names, optional=optional, profile=profile)
 
 
 def _text(value: object) -> str:

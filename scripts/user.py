@@ -247,7 +247,8 @@ def _disable(pool: UserPool, arguments: argparse.Namespace) -> None:
     say(
         f"{arguments.name} can neither sign in nor refresh any more. Tokens already handed out stay valid at the gateway"
         " until they expire (an hour by default, a day at most). To cut them off at once, add"
-        f' "{subject}" to cut_off.sub in the policy ({pool.stack.parameter_prefix}/policy in SSM).'
+        f' "{subject}" to cut_off.sub in the policy ({pool.stack.parameter_prefix}/policy in SSM), which'
+        f" `python scripts/policy.py cut-off --sub {subject}` does."
     )
 
 

@@ -359,7 +359,11 @@ def test_an_unknown_signing_mode_is_refused(signing):
         OtherApp().attach(signing=signing)
 
 
-@pytest.mark.parametrize("distribution_id", [cdk.Aws.STACK_ID, "e2example", "E2EXAMPLE/*", "*"])
+@pytest.mark.parametrize(
+    "distribution_id",
+    [cdk.Aws.STACK_ID, "e2example", "E2EXAMPLE/*", "*"],
+    ids=["a token", "lower case", "a wildcard below", "a wildcard"],
+)
 def test_a_distribution_id_that_is_none_is_refused(distribution_id):
     """Functions compare it; a reference would close a circle, and a wildcard would believe everybody."""
     with pytest.raises(Refused, match="expected the literal id of the deployed distribution"):

@@ -1,0 +1,80 @@
+"""Which tokens are out: cut-offs read from a genuine token, added to a document, and never lost on the way."""
+
+from typing import Any
+
+from edge.claims import VerifiedClaims
+from edge.errors import GatewayError
+from edge.jws import parse_compact
+from edge.parameters import Configuration
+from edge.verify import trusted_pool, verify
+from scripts._console import ScriptError
+from scripts._policy_trial import keys_of
+from scripts._stack import Stack
+
+Document = dict[str, Any]
+
+TIMES = ("issued_before", "signed_in_before")
+LISTS = ("sub", "origin_jti", "jti")
+
+
+def verified_claims(token: str, stack: Stack, configuration: Configuration, now: float) -> VerifiedClaims:
+    """Return what a token says, if one of the gateway's pools signed it; an expired one is as good as any here.
+
+    Raises:
+        ScriptError: It is not genuine, or its keys cannot be read: anybody could name anybody in it.
+    """
+    try:
+        unverified = parse_compact(token)
+        pool = trusted_pool(unverified, configuration)
+        exp = unverified.claims.get("exp")
+        # Judged as of its last second. `verify` refuses an exp that is no whole number.
+        at = min(now, exp - 1) if type(exp) is int else now
+        return verify(unverified, pool, keys_of(stack, pool), leeway_s=0, now=at)
+    except GatewayError as error:
+        raise ScriptError(
+            f"Nothing was written: the token cannot be relied on ({error.code}: {error}). If you know whom to cut off, name"
+            " them with --sub."
+        ) from None
+
+
+def handle_of(claims: VerifiedClaims, by: str | None) -> tuple[str, str]:
+    """Return the field of `cut_off` and the value that stop a token.
+
+    Raises:
+        ScriptError: The token does not have the claim.
+    """
+    names = [by] if by else ["origin_jti", "jti"]
+    for name in names:
+        value = claims.claims.get(name)
+        if isinstance(value, str) and value:
+            return name, value
+    raise ScriptError(f"Nothing was written: the token has no {' and no '.join(names)}. Cut off its user: --by sub.")
+
+
+def lost_cut_offs(before: Document, after: Document) -> list[str]:
+    """Say which cut-offs of one document another one lacks."""
+    old, new = before.get("cut_off", {}), after.get("cut_off", {})
+    lost = [
+        f"{name} {old[name]}" + (f" (now {new[name]})" if new.get(name) else "")
+        for name in TIMES
+        if old.get(name, 0) > new.get(name, 0)
+    ]
+    for name in LISTS:
+        missing = [value for value in old.get(name, []) if value not in new.get(name, [])]
+        if missing:
+            lost.append(f"{name} {', '.join(missing)}")
+    return lost
+
+
+def with_cut_offs(document: Document, more: Document) -> Document:
+    """Return the document with the cut-offs of another one added to its own."""
+    old, new = document.get("cut_off", {}), more.get("cut_off", {})
+    merged: Document = {}
+    for name in (*TIMES, *LISTS):
+        if name in TIMES:
+            value: Any = max(old.get(name, 0), new.get(name, 0))
+        else:
+            value = list(dict.fromkeys([*old.get(name, []), *new.get(name, [])]))
+        if value or name in old:
+            merged[name] = value
+    return {**document, "cut_off": merged}
