@@ -20,6 +20,12 @@ STOP_LIMIT_S = 20.0
 _MARK = "LOCAL_SYSTEM_UNDER_TEST"
 
 
+def default_signals() -> None:
+    """Give a child the signals of a terminal: CI runners ignore some (nohup, background jobs), and children inherit that."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class LocalSystem:
     """One `python -m local`.
 
@@ -47,6 +53,7 @@ class LocalSystem:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=default_signals,  # noqa: PLW1509  three calls of signal() and nothing else
             )
         self._seen: dict[int, str] = {}
 

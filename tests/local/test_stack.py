@@ -354,6 +354,7 @@ def test_sigint_to_make_alone_stops_everything(tmp_path):
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=system.default_signals,  # noqa: PLW1509  three calls of signal() and nothing else
         )
     outputs = tmp_path / "state" / "outputs.json"
     try:
