@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .claims import LAST_SECOND
 from .errors import AmbiguousPathError, MethodNotAllowedError
 from .strict_json import StrictJsonError, parse_object
 from .target import Reading, Segments
@@ -18,7 +19,6 @@ METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 TOKEN_USES = ("id", "access")
 MAX_LEEWAY_S = 300
 MAX_AGE_S = 86_400
-LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z
 
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 §5.1: token

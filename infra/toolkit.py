@@ -96,7 +96,9 @@ def _node() -> Path:
 
 def _environment() -> dict[str, str]:
     path = os.pathsep.join([str(_node().parent), os.environ.get("PATH", os.defpath)])
-    return {**os.environ, "PATH": path, "CDK_DISABLE_CLI_TELEMETRY": "true"}
+    # With CI set, the CLI moves its progress to standard output, which is for the outputs alone.
+    inherited = {name: value for name, value in os.environ.items() if name != "CI"}
+    return {**inherited, "PATH": path, "CDK_DISABLE_CLI_TELEMETRY": "true"}
 
 
 def main() -> int:
