@@ -2,7 +2,23 @@
 
 import pytest
 
+from tests.browser import NO_BROWSER, chromium
 from tests.fakes import FakeAws, make_system
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say loudly what did not run for want of a browser."""
+    skipped = [report for report in terminalreporter.stats.get("skipped", []) if NO_BROWSER in str(report.longrepr)]
+    if skipped:
+        terminalreporter.section("browser tests did NOT run", red=True, bold=True)
+        terminalreporter.line(f"{len(skipped)} tests need a browser, and there is {NO_BROWSER}.")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium; take a new context for each test."""
+    with chromium() as running:
+        yield running
 
 
 @pytest.fixture
