@@ -61,7 +61,7 @@ class Bench:
     def variables(self, policy: str = "default", *, far: bool = False) -> dict[str, str]:
         """Return a contestant's environment, next to SSM and Cognito or 20 ms away from them."""
         endpoint = (self._far if far else self._near).url(policy)
-        return environment(endpoint, self._authority.bundle, self._authority.own, self._floor)
+        return environment(endpoint, self._authority, self._floor)
 
     def check(self, workers: Sequence[Worker]) -> None:
         """Check every contestant's answers.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .endpoints import Authority
 from .material import CLIENT_ID, CREDENTIALS, ISSUER, PREFIX, REGION, Files, UserPool
 
 HERE = Path(__file__).resolve().parent
@@ -79,23 +80,23 @@ def _node_bundle(output: Path) -> Path:
     return output
 
 
-def environment(endpoint: str, roots: Path, own_root: Path, floor_configuration: str) -> dict[str, str]:
+def environment(endpoint: str, authority: Authority, floor_configuration: str) -> dict[str, str]:
     """Return the variables that every contestant is started with.
 
     Args:
         endpoint: Where SSM and Cognito are.
-        roots: The roots that Python trusts, each library by its own variable.
-        own_root: What Node adds to the roots that it has compiled in.
+        authority: Its roots, for each library by its own variable: boto3 and requests read all public ones, as they do
+            everywhere, the gateway the five of Amazon's, as it does on AWS, and Node has compiled them in.
         floor_configuration: The floor asks nobody; see ``floor_configuration``.
     """
     return {
         **CREDENTIALS,
         "AWS_ENDPOINT_URL_SSM": endpoint,
         "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": endpoint,
-        "AWS_CA_BUNDLE": str(roots),
-        "REQUESTS_CA_BUNDLE": str(roots),
-        "SSL_CERT_FILE": str(roots),
-        "NODE_EXTRA_CA_CERTS": str(own_root),
+        "AWS_CA_BUNDLE": str(authority.bundle),
+        "REQUESTS_CA_BUNDLE": str(authority.bundle),
+        "SSL_CERT_FILE": str(authority.amazon),
+        "NODE_EXTRA_CA_CERTS": str(authority.own),
         "PARAMETER_PREFIX": PREFIX,
         "PARAMETER_REGION": REGION,
         "FLOOR_CONFIGURATION": floor_configuration,

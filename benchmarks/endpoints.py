@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from edge.roots import AMAZON_ROOTS
+
 from .material import CLIENT_ID, POOL_ID, PREFIX
 
 
@@ -29,17 +31,21 @@ class Authority:
 
     Attributes:
         own: File with the authority's certificate alone (Node adds it to the roots that it has compiled in).
-        bundle: File with the public roots as well: reading some 140 of them is part of every real cold start in Python.
+        bundle: File with the public roots as well: reading some 140 of them is part of every usual cold start in Python.
+        amazon: File with the roots that the gateway reads in their place when it asks AWS (``edge/roots.py``).
     """
 
     def __init__(self, folder: Path) -> None:
-        self.own, self.bundle = folder / "ca.pem", folder / "roots-and-ca.pem"
+        self.own, self.bundle, self.amazon = (
+            folder / f"{name}.pem" for name in ("ca", "roots-and-ca", "amazon-and-ca")
+        )
         ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
         ca = _certificate("Benchmark CA", ca_key, "Benchmark CA", ca_key, is_ca=True)
         leaf = _certificate("localhost", key, "Benchmark CA", ca_key, is_ca=False)
         ca_pem = ca.public_bytes(serialization.Encoding.PEM)
         self.own.write_bytes(ca_pem)
         self.bundle.write_bytes(Path(certifi.where()).read_bytes() + ca_pem)
+        self.amazon.write_bytes(AMAZON_ROOTS.encode() + ca_pem)
         private = folder / "localhost.pem"
         private.touch(mode=0o600)
         unencrypted = serialization.NoEncryption()

@@ -1,9 +1,10 @@
 """The two questions that the edge asks: SSM for its parameters, Cognito for a pool's keys  shell."""
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from .errors import (
     ConfigurationUnavailableError,
@@ -14,11 +15,8 @@ from .fetch import Call, Client, Endpoint, FetchError, Pending, parse_endpoint
 from .jwks import JwksError, KeySet, load_crypto, parse_jwks
 from .parameters import NAMES, Configuration, ParametersError, Pool, parse_parameters
 from .settings import Settings
-from .sigv4 import Credentials, sign
+from .sigv4 import Credentials, canonical_headers, sign
 from .strict_json import StrictJsonError, parse_object
-
-_SSM_TARGET = "AmazonSSM.GetParameters"
-_SSM_CONTENT_TYPE = "application/x-amz-json-1.1"
 
 
 def credentials_from_environment() -> Credentials:
@@ -35,6 +33,24 @@ def credentials_from_environment() -> Credentials:
             internal="AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not both in the environment",
         )
     return Credentials(access_key_id, secret_access_key, os.environ.get("AWS_SESSION_TOKEN") or None)
+
+
+class KeptCredentials:
+    """The same for every request: read again when the access key id changes, as it does with all new credentials."""
+
+    def __init__(self) -> None:
+        self._kept: Credentials | None = None
+
+    def __call__(self) -> Credentials:
+        """Return the credentials as they are now.
+
+        Raises:
+            CredentialsUnavailableError: They are not there.
+        """
+        kept = self._kept
+        if kept is None or kept.access_key_id != os.environ.get("AWS_ACCESS_KEY_ID"):
+            kept = self._kept = credentials_from_environment()
+        return kept
 
 
 def endpoint(service: str, host: str) -> Endpoint:
@@ -54,9 +70,17 @@ def endpoint(service: str, host: str) -> Endpoint:
 class ParameterSource:
     """Reads the configuration by one ``GetParameters`` call; remembers the last, so that it is parsed once a version."""
 
-    def __init__(self, client: Client, settings: Settings) -> None:
+    def __init__(self, client: Client, settings: Settings, meanwhile: Callable[[], None] = load_crypto) -> None:
+        """Remember how to ask.
+
+        Args:
+            client: Asks.
+            settings: Where the parameters are.
+            meanwhile: What a cold start has to do anyway, and can do while the first answer is on its way.
+        """
         self._client = client
         self._settings = settings
+        self._meanwhile = meanwhile
         self._last: Configuration | None = None
 
     def load(self, now: float) -> Configuration:
@@ -72,7 +96,8 @@ class ParameterSource:
         credentials = credentials_from_environment()
         try:
             pending = self._start(credentials, now)
-            load_crypto()  # the dearest import of a cold start, while SSM answers; nothing later on
+            if self._last is None:
+                self._meanwhile()
             answer = pending.result()
             values = self._values(answer.status, answer.body)
             if self._last is None or self._last.source != values:
@@ -89,26 +114,23 @@ class ParameterSource:
         server = endpoint("SSM", f"ssm.{region}.amazonaws.com")
         names = [f"{self._settings.parameter_prefix}/{name}" for name in NAMES]
         body = json.dumps({"Names": names, "WithDecryption": False}).encode()
-        headers = {
-            "host": server.authority,
-            "content-type": _SSM_CONTENT_TYPE,
-            "x-amz-target": _SSM_TARGET,
-        }
-        headers.update(
-            sign(
-                method="POST",
-                path=server.path + "/",
-                query="",
-                headers=headers.items(),
-                payload_hash=hashlib.sha256(body).hexdigest(),
-                credentials=credentials,
-                region=region,
-                service="ssm",
-                now=now,
-            )
+        content_type, target = (
+            ("content-type", "application/x-amz-json-1.1"),
+            ("x-amz-target", "AmazonSSM.GetParameters"),
         )
-        del headers["host"]
-        return self._client.start(Call(server, "POST", "/", headers, body))
+        signature = sign(
+            method="POST",
+            path=server.path + "/",
+            query="",
+            headers=canonical_headers([content_type, ("host", server.authority)]),
+            last=canonical_headers([target]),
+            payload_hash=hashlib.sha256(body).hexdigest(),
+            credentials=credentials,
+            region=region,
+            service="ssm",
+            now=now,
+        )
+        return self._client.start(Call(server, "POST", "/", dict([content_type, target, *signature]), body))
 
     def _values(self, status: int, body: bytes) -> Mapping[str, str]:
         """Return the parameters that exist, by name without prefix."""
@@ -132,11 +154,25 @@ class ParameterSource:
         return values
 
 
+def _key_endpoint(region: str) -> Endpoint:
+    return endpoint("COGNITO_IDENTITY_PROVIDER", f"cognito-idp.{region}.amazonaws.com")
+
+
 class KeySource:
     """Reads a pool's key set."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
+
+    def prepare(self, region: str) -> None:
+        """Do what the first reading will need: connect, and import the dearest modules.
+
+        Args:
+            region: Where the pool will most likely turn out to be.
+        """
+        with contextlib.suppress(FetchError):
+            self._client.open(_key_endpoint(region))
+        load_crypto()
 
     def load(self, pool: Pool) -> KeySet:
         """Read the pool's JWKS.
@@ -145,8 +181,12 @@ class KeySource:
             KeysUnavailableError: It could not be read, or has no usable key.
         """
         try:
-            server = endpoint("COGNITO_IDENTITY_PROVIDER", f"cognito-idp.{pool.region}.amazonaws.com")
-            call = Call(server, "GET", f"/{pool.pool_id}/.well-known/jwks.json", {"Accept": "application/json"})
+            call = Call(
+                _key_endpoint(pool.region),
+                "GET",
+                f"/{pool.pool_id}/.well-known/jwks.json",
+                {"Accept": "application/json"},
+            )
             answer = self._client.start(call).result()
             if answer.status != 200:
                 raise FetchError(f"the key endpoint answered {answer.status}")

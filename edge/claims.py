@@ -1,8 +1,7 @@
 """Verified claims, and the checks that make them so (RFC 7519 §4.1; Cognito's token pages)  pure."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import (
     ExpiredTokenError,
@@ -26,9 +25,10 @@ ID = "id"
 ACCESS = "access"
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedClaims:
+class VerifiedClaims(NamedTuple):
     """What a token says once ``verify`` has found it true; nothing else constructs one.
+
+    Claims that the gateway does not know are in ``payload`` alone, which is what the backend reads.
 
     Attributes:
         pool_id: The user pool whose key signed it.
@@ -40,10 +40,13 @@ class VerifiedClaims:
         client_id: ``aud`` of an ID token, ``client_id`` of an access token.
         exp: Seconds since the epoch, at which the token ends.
         not_before: The latest of ``iat``, ``nbf`` and ``auth_time``, seconds since the epoch.
+        issued_at: ``iat``, seconds since the epoch.
+        auth_time: When the user signed in, seconds since the epoch; None if the token does not say.
+        origin_jti: Names the sign-in that the token was refreshed from; "" if the token does not say.
+        jti: Names the token; "" if it does not say.
         groups: ``cognito:groups``.
         scopes: ``scope``, split.
-        claims: Every claim, unknown ones included.
-        payload: The same as sent: base64url of JSON.
+        payload: Every claim, as sent: base64url of JSON.
     """
 
     pool_id: str
@@ -55,10 +58,18 @@ class VerifiedClaims:
     client_id: str
     exp: int
     not_before: int
+    issued_at: int
+    auth_time: int | None
+    origin_jti: str
+    jti: str
     groups: tuple[str, ...]
     scopes: tuple[str, ...]
-    claims: dict[str, Any] = field(repr=False)
-    payload: str = field(repr=False)
+    payload: str
+
+    def __repr__(self) -> str:
+        return (
+            f"VerifiedClaims(pool_id={self.pool_id!r}, token_use={self.token_use!r}, client_id={self.client_id!r}, ...)"
+        )
 
 
 def check_claims(
@@ -116,11 +127,12 @@ def check_claims(
     if not isinstance(sub, str) or not sub:
         raise MalformedTokenError(f"The token's sub has to be a string that names the user; it is {excerpt(sub)}.")
 
-    exp = _numeric_date(claims, "exp", required=True)
-    iat = _numeric_date(claims, "iat", required=True)
-    nbf = _numeric_date(claims, "nbf")
-    auth_time = _numeric_date(claims, "auth_time")
-    check_time(exp, max(iat, nbf, auth_time), leeway_s=leeway_s, now=now)
+    exp = _numeric_date(claims, "exp")
+    iat = _numeric_date(claims, "iat")
+    nbf = _numeric_date(claims, "nbf") if "nbf" in claims else 0
+    auth_time = _numeric_date(claims, "auth_time") if "auth_time" in claims else None
+    not_before = max(iat, nbf, auth_time or 0)
+    check_time(exp, not_before, leeway_s=leeway_s, now=now)
 
     return VerifiedClaims(
         pool_id=pool_id,
@@ -131,10 +143,13 @@ def check_claims(
         token_use=token_use,
         client_id=client_id,
         exp=exp,
-        not_before=max(iat, nbf, auth_time),
+        not_before=not_before,
+        issued_at=iat,
+        auth_time=auth_time,
+        origin_jti=_text_or_nothing(claims, "origin_jti"),
+        jti=_text_or_nothing(claims, "jti"),
         groups=_groups(claims),
-        scopes=tuple(scope for scope in _optional_text(claims, "scope").split(" ") if scope),
-        claims=claims,
+        scopes=tuple([scope for scope in _optional_text(claims, "scope").split(" ") if scope]),
         payload=payload,
     )
 
@@ -163,13 +178,11 @@ def _required(claims: dict[str, Any], name: str) -> Any:
     return claims[name]
 
 
-def _numeric_date(claims: dict[str, Any], name: str, *, required: bool = False) -> int:
-    """Return a NumericDate; 0 when it is absent and may be.
+def _numeric_date(claims: dict[str, Any], name: str) -> int:
+    """Return a NumericDate.
 
     Cognito issues whole seconds; a string, a fraction, a boolean or a year past 9999 is nobody's honest token.
     """
-    if name not in claims and not required:
-        return 0
     value = _required(claims, name)
     if type(value) is not int:
         raise MalformedTokenError(
@@ -181,7 +194,9 @@ def _numeric_date(claims: dict[str, Any], name: str, *, required: bool = False) 
 
 
 def _groups(claims: dict[str, Any]) -> tuple[str, ...]:
-    groups = claims.get("cognito:groups", [])
+    if "cognito:groups" not in claims:
+        return ()
+    groups = claims["cognito:groups"]
     if not isinstance(groups, list) or not all(isinstance(group, str) and group for group in groups):
         raise MalformedTokenError("The token's cognito:groups has to be a list of names.")
     return tuple(groups)
@@ -192,6 +207,12 @@ def _optional_text(claims: dict[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise MalformedTokenError(f"The token's {name} has to be a string; it is {excerpt(value)}.")
     return value
+
+
+def _text_or_nothing(claims: dict[str, Any], name: str) -> str:
+    """Return a claim that is there to be compared with texts; nobody can have named any other value."""
+    value = claims.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def _verified_email(claims: dict[str, Any]) -> str:

@@ -21,8 +21,8 @@ A bad token is never a 5xx and an outage is never a 401. Anything that is not a 
 logged and answered with a bare 500.
 """
 
+import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import ClassVar
 
 
@@ -266,7 +266,7 @@ def iso8601(seconds: float) -> str:
     >>> iso8601(1_700_000_000)
     '2023-11-14T22:13:20Z'
     """
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(seconds)))
 
 
 def excerpt(value: object, limit: int = 80) -> str:

@@ -23,7 +23,7 @@ class KeySet:
 
     __slots__ = ("_fingerprint", "_keys")
 
-    def __init__(self, keys: Mapping[str, PublicKey], fingerprint: frozenset[tuple[str, str, str]]) -> None:
+    def __init__(self, keys: Mapping[str, PublicKey], fingerprint: frozenset[tuple[str, tuple[int, int]]]) -> None:
         self._keys = keys
         self._fingerprint = fingerprint
 
@@ -59,26 +59,25 @@ def parse_jwks(document: bytes) -> KeySet:
         raise JwksError(f"the key set is {error}") from error
     if not isinstance(keys, list):
         raise JwksError("the key set has no list named 'keys'")
-    usable: dict[str, tuple[str, str]] = {}
+    usable: dict[str, tuple[int, int]] = {}
     ambiguous: set[str] = set()
     for jwk in keys:
-        if not _is_usable(jwk):
+        if not _is_for_signatures(jwk):
             continue
-        material = (jwk["n"], jwk["e"])
-        if usable.setdefault(jwk["kid"], material) != material:
+        material = (_integer(jwk.get("n")), _integer(jwk.get("e")))
+        if _is_sound(*material) and usable.setdefault(jwk["kid"], material) != material:
             ambiguous.add(jwk["kid"])
     for kid in ambiguous:
         del usable[kid]
     if not usable:
         raise JwksError(f"none of the key set's {len(keys)} keys is an RSA signing key of 2048 bits or more")
-    return KeySet(
-        {kid: _construct(n, e) for kid, (n, e) in usable.items()},
-        frozenset((kid, n, e) for kid, (n, e) in usable.items()),
-    )
+    from .rsa import RsaPublicKey  # noqa: PLC0415  see load_crypto
+
+    return KeySet({kid: RsaPublicKey(*material) for kid, material in usable.items()}, frozenset(usable.items()))
 
 
-def _is_usable(jwk: Any) -> bool:
-    """Say whether *jwk* may verify an RS256 signature."""
+def _is_for_signatures(jwk: Any) -> bool:
+    """Say whether *jwk* is named, and meant to verify RS256 signatures."""
     if not isinstance(jwk, dict) or not isinstance(jwk.get("kid"), str) or jwk.get("kty") != "RSA":
         return False
     # "use" and "alg" are optional, and exclude when present. RFC 7517 §4.2, §4.4
@@ -87,9 +86,10 @@ def _is_usable(jwk: Any) -> bool:
     operations = jwk.get("key_ops", ["verify"])
     if not isinstance(operations, list) or "verify" not in operations:
         return False
-    if "d" in jwk:  # a published private key: anyone can sign with it
-        return False
-    modulus, exponent = _integer(jwk.get("n")), _integer(jwk.get("e"))
+    return "d" not in jwk  # a published private key: anyone can sign with it
+
+
+def _is_sound(modulus: int, exponent: int) -> bool:
     return (
         MIN_MODULUS_BITS <= modulus.bit_length() <= MAX_MODULUS_BITS
         and modulus % 2 == 1
@@ -108,14 +108,6 @@ def _integer(text: Any) -> int:
         return 0
 
 
-def _construct(n: str, e: str) -> PublicKey:
-    # Imported here, so that a cold start can do it while the network waits (see load_crypto).
-    from jose.backends.cryptography_backend import CryptographyRSAKey  # noqa: PLC0415  reason above
-
-    key: PublicKey = CryptographyRSAKey({"kty": "RSA", "n": n, "e": e}, ALGORITHM)
-    return key
-
-
 def load_crypto() -> None:
     """Import what verification needs: the dearest import of a cold start, done while SSM answers."""
-    import jose.backends.cryptography_backend  # noqa: F401, PLC0415  reason above
+    from . import rsa  # noqa: F401, PLC0415  reason above

@@ -1,7 +1,8 @@
 """Parse a compact JWS, and check its signature with a key (RFC 7515, RFC 7518 §3.3)  pure."""
 
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+import re
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol
 
 from . import base64url
 from .errors import InvalidSignatureError, MalformedTokenError, UnsupportedAlgorithmError, excerpt
@@ -13,17 +14,18 @@ ALGORITHM = "RS256"
 # "typ": JWT (RFC 7519 §5.1) or at+jwt (RFC 9068 §2.1); a media type may carry its prefix and ignores case.
 _TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]*")
+
 
 class PublicKey(Protocol):
-    """A public key that checks signatures: python-jose's key objects."""
+    """A public key that checks RS256 signatures: ``rsa.py``."""
 
-    def verify(self, msg: bytes, sig: bytes) -> bool:
-        """Say whether *sig* is this key's signature over *msg*."""
+    def verify(self, signing_input: bytes, signature: bytes) -> bool:
+        """Say whether *signature* is this key's over *signing_input*."""
 
 
-@dataclass(frozen=True, slots=True)
-class UnverifiedToken:
-    """A parsed token, about which nothing is known yet. RFC 7515 §7.1.
+class UnverifiedToken(NamedTuple):
+    """What a token says, for all we know a lie; only the ``kid`` shows in ``repr``.
 
     Attributes:
         kid: Which key it says it was signed with.
@@ -36,26 +38,45 @@ class UnverifiedToken:
 
     kid: str
     is_access_typ: bool
-    claims: dict[str, Any] = field(repr=False)
-    signing_input: bytes = field(repr=False)
-    signature: bytes = field(repr=False)
-    payload: str = field(repr=False)
+    claims: dict[str, Any]
+    signing_input: bytes
+    signature: bytes
+    payload: str
+
+    def __repr__(self) -> str:
+        return f"UnverifiedToken(kid={self.kid!r}, ...)"
 
 
 def parse_compact(token: str) -> UnverifiedToken:
-    """Parse a compact JWS whose shape ``bearer_token`` has checked.
+    """Parse a compact JWS.
 
     Args:
-        token: Three base64url parts.
+        token: Three base64url parts; the third may be empty here, so that "alg": "none" is called what it is.
 
     Raises:
-        MalformedTokenError: A part is no canonical base64url or no strict JSON object, or the header asks for a feature
-            that Cognito never uses.
+        MalformedTokenError: Not three parts of canonical base64url, a part that is no strict JSON object, or a header
+            that asks for a feature which Cognito never uses.
         UnsupportedAlgorithmError: ``alg`` is not RS256.
     """
-    signing_input, _, signature_part = token.rpartition(".")
-    header_part, _, payload = signing_input.partition(".")
-    header = _object(header_part, "header")
+    parts = token.split(".")
+    if len(parts) != 3 or not parts[0] or not parts[1]:
+        raise MalformedTokenError(_shape(token))
+    header, payload, signature = parts
+    kid, is_access_typ = _header(header)
+    return UnverifiedToken(
+        kid,
+        is_access_typ,
+        claims=_object(payload, "payload"),
+        signing_input=token[: -len(signature) - 1].encode("ascii"),
+        signature=_base64url(signature, "signature"),
+        payload=payload,
+    )
+
+
+@lru_cache(maxsize=32)
+def _header(part: str) -> tuple[str, bool]:
+    """Return a header's ``kid`` and whether its ``typ`` is an access token's; every token of one key has the same header."""
+    header = _object(part, "header")
 
     # "the algorithm … MUST be one that the application expects" RFC 8725 §3.1. First, so that "none" is called that.
     if header.get("alg") != ALGORITHM:
@@ -77,15 +98,7 @@ def parse_compact(token: str) -> UnverifiedToken:
     if not isinstance(kid, str):
         shown = excerpt(kid) if "kid" in header else "absent"
         raise MalformedTokenError(f"The token's kid has to be a string that names its key; it is {shown}.")
-
-    return UnverifiedToken(
-        kid=kid,
-        is_access_typ=typ.lower().endswith("at+jwt"),
-        claims=_object(payload, "payload"),
-        signing_input=signing_input.encode("ascii"),
-        signature=_base64url(signature_part, "signature"),
-        payload=payload,
-    )
+    return kid, typ.lower().endswith("at+jwt")
 
 
 def check_signature(token: UnverifiedToken, key: PublicKey) -> None:
@@ -111,4 +124,20 @@ def _base64url(part: str, name: str) -> bytes:
     try:
         return base64url.decode(part)
     except ValueError:
-        raise MalformedTokenError(f"The token's {name} is not canonical base64url.") from None
+        raise MalformedTokenError(
+            f"The token's {name} is not canonical base64url." if _BASE64URL.fullmatch(part) else _shape(part)
+        ) from None
+
+
+def _shape(token: str) -> str:
+    """Say in which way *token*, or a part of one, is no compact JWS, without repeating any of it."""
+    parts = token.split(".")
+    if len(parts) == 5:
+        return "The token is an encrypted JWT of five parts; Cognito issues signed ones of three."
+    if "=" in token:
+        return "The token has '=' padding, which base64url in a JWT leaves out."
+    if not _BASE64URL.fullmatch(token.replace(".", "")):
+        return "The token has characters that base64url does not know."
+    if len(parts) != 3:
+        return f"A token has three parts joined by '.'; this one has {len(parts)}."
+    return "The token has an empty part."

@@ -8,11 +8,11 @@ import json
 import sys
 import time
 from functools import lru_cache
-from typing import Any
 
 from .parameters import Configuration
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
+_quote = json.encoder.encode_basestring_ascii
 
 # The longest path and the longest reason that a line repeats. Characters.
 MAX_PATH = 512
@@ -23,33 +23,81 @@ class Trail:
     """What happened to one request, step by step; a class because it grows while the request walks.
 
     Attributes:
-        fields: What the line will say.
+        request_id: CloudFront's id; "" until the event has been read, as with everything that follows.
+        method: HTTP method.
+        path: The path, canonical as soon as that is known.
+        rule: The pattern of the group of rules, then the rule that decides.
+        client_id: The app client of a token that was verified.
+        sub_hash: For its ``sub``.
+        decision: ``forward``, ``refuse``, ``error``, ``preflight`` or ``metadata``.
+        status: The status of an answer that the edge gives itself.
+        more: What few lines say: ``code``, ``reason``, ``ignored_token``, ``claims_omitted``.
         cache: Whether the configuration, the keys and the token were fresh as kept, read just now, or stale.
         configuration: What the request was judged by, once that is known.
     """
 
-    __slots__ = ("_last", "_steps", "cache", "configuration", "fields")
+    __slots__ = (
+        "_began",
+        "_steps",
+        "cache",
+        "client_id",
+        "configuration",
+        "decision",
+        "method",
+        "more",
+        "path",
+        "request_id",
+        "rule",
+        "status",
+        "sub_hash",
+    )
 
     def __init__(self) -> None:
-        self.configuration: Configuration | None = None
-        self.fields: dict[str, Any] = {}
+        self.request_id = self.method = self.path = self.rule = self.client_id = self.sub_hash = self.decision = ""
+        self.status: int | None = None
+        self.more: dict[str, str | bool] | None = None
         self.cache: dict[str, str] = {}
-        self._steps: dict[str, float] = {}
-        self._last = time.perf_counter()
+        self.configuration: Configuration | None = None
+        self._steps: list[tuple[str, float]] = []
+        self._began = time.perf_counter()
 
     def step(self, name: str) -> None:
-        """Note that a step has ended, and how long it took."""
-        now = time.perf_counter()
-        self._steps[name] = round((now - self._last) * 1000, 3)
-        self._last = now
+        """Note that a step has ended."""
+        self._steps.append((name, time.perf_counter()))
+
+    def note(self, name: str, value: str | bool) -> None:  # noqa: FBT001  a field of the line, not a switch
+        """Note what few lines say."""
+        self.more = {**(self.more or {}), name: value}
 
     def line(self, now: float) -> str:
-        """Write the line.
+        """Write the line. Absent facts have no field; the times are milliseconds from the end of the step before.
 
         Args:
             now: When the request came, seconds since the epoch.
         """
-        return _ENCODER.encode({"time": timestamp(now), **self.fields, "ms": self._steps, "cache": self.cache})
+        # Put together by hand: json.dumps would take longer than verifying a token that was seen before.
+        request = rule = user = more = ""
+        if self.request_id:
+            request = (
+                f'"request_id":{_quote(self.request_id)},"method":{_quote(self.method)},"path":{_quote(self.path)},'
+            )
+        if self.rule:
+            rule = f'"rule":{_quote(self.rule)},'
+        if self.client_id:
+            user = f'"client_id":{_quote(self.client_id)},"sub_hash":"{self.sub_hash}",'
+        if self.more:
+            more = _ENCODER.encode(self.more)[1:-1] + ","
+        outcome = f'"decision":"{self.decision}","status":{self.status or "null"}'
+        last = self._began
+        steps = []
+        for name, ended in self._steps:
+            steps.append(f'"{name}":{(ended - last) * 1000:.3f}')
+            last = ended
+        cache = ",".join([f'"{name}":"{state}"' for name, state in self.cache.items()])
+        return (
+            f'{{"time":"{timestamp(now)}",{request}{rule}{user}{more}{outcome},"ms":{{{",".join(steps)}}},'
+            f'"cache":{{{cache}}}}}'
+        )
 
 
 def timestamp(now: float) -> str:

@@ -1,7 +1,7 @@
 """The three SSM parameters -> the configuration that requests are judged by (contract C5)  pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .policy import Policy, PolicyError, is_client_id, is_pool_id, parse_policy
 
@@ -15,8 +15,7 @@ class ParametersError(ValueError):
     """The parameters are wrong; the message names every fault at once and goes to the log alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
+class Pool(NamedTuple):
     """A user pool whose tokens are trusted.
 
     Attributes:
@@ -32,9 +31,8 @@ class Pool:
     client_ids: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Configuration:
-    """Everything that can change without a new version of the function. Immutable; compared by identity.
+class Configuration(NamedTuple):
+    """Everything that can change without a new version of the function.
 
     Attributes:
         pool: The gateway's own pool.

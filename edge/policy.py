@@ -6,8 +6,7 @@ are. Anything unknown makes the whole document broken: a rule that is silently n
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .claims import LAST_SECOND
 from .errors import AmbiguousPathError, MethodNotAllowedError
@@ -32,8 +31,7 @@ class PolicyError(ValueError):
     """The document is broken; the message names every fault, each with its place in the document."""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """One rule.
 
     Attributes:
@@ -65,8 +63,7 @@ class Route:
 DEFAULT_ROUTE = Route(name="default")
 
 
-@dataclass(frozen=True, slots=True)
-class Issuer:
+class Issuer(NamedTuple):
     """One more pool whose tokens some route takes, or the spelling of the gateway's own.
 
     Attributes:
@@ -80,8 +77,7 @@ class Issuer:
     issuer: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Cors:
+class Cors(NamedTuple):
     """Which web pages may read our answers (Fetch standard, "CORS protocol")."""
 
     allow_origins: frozenset[str]
@@ -89,8 +85,7 @@ class Cors:
     max_age_s: int
 
 
-@dataclass(frozen=True, slots=True)
-class CutOff:
+class CutOff(NamedTuple):
     """Tokens ended before their time.
 
     Attributes:
@@ -108,8 +103,10 @@ class CutOff:
     jti: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class RouteGroup:
+NO_CUT_OFF = CutOff()
+
+
+class RouteGroup(NamedTuple):
     """All routes of one path pattern.
 
     Attributes:
@@ -181,27 +178,29 @@ class _Trie:
         return min(best, node.exact)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Policy:
-    """A parsed policy document. Immutable."""
+    """A parsed policy document; a class because the tries are built once and hidden. Nothing changes it afterwards."""
 
-    groups: tuple[RouteGroup, ...] = ()
-    issuers: tuple[Issuer, ...] = ()
-    cors: Cors | None = None
-    leeway_s: int = 0
-    cut_off: CutOff = field(default_factory=CutOff)
-    _exact: _Trie = field(init=False, repr=False)
-    _folded: _Trie = field(init=False, repr=False)
-    _fold_keys: tuple[object, ...] = field(init=False, repr=False)
-    _mixed_case: bool = field(init=False, repr=False)
+    __slots__ = ("_exact", "_fold_keys", "_folded", "_mixed_case", "cors", "cut_off", "groups", "issuers", "leeway_s")
 
-    def __post_init__(self) -> None:
-        keys = [(tuple(s.casefold() for s in group.segments), group.below) for group in self.groups]
-        mixed = any(key[0] != group.segments for key, group in zip(keys, self.groups, strict=True))
-        object.__setattr__(self, "_exact", _Trie(self.groups, str))
-        object.__setattr__(self, "_folded", _Trie(self.groups, str.casefold))
-        object.__setattr__(self, "_fold_keys", (*keys, None))
-        object.__setattr__(self, "_mixed_case", mixed)
+    def __init__(
+        self,
+        groups: tuple[RouteGroup, ...] = (),
+        issuers: tuple[Issuer, ...] = (),
+        cors: Cors | None = None,
+        leeway_s: int = 0,
+        cut_off: CutOff = NO_CUT_OFF,
+    ) -> None:
+        self.groups = groups
+        self.issuers = issuers
+        self.cors = cors
+        self.leeway_s = leeway_s
+        self.cut_off = cut_off
+        keys = [(tuple(s.casefold() for s in group.segments), group.below) for group in groups]
+        self._exact = _Trie(groups, str)
+        self._folded = _Trie(groups, str.casefold)
+        self._fold_keys: tuple[object, ...] = (*keys, None)
+        self._mixed_case = any(key[0] != group.segments for key, group in zip(keys, groups, strict=True))
 
     def group_for(self, readings: Sequence[Reading]) -> RouteGroup:
         """Return the group of routes that decides about a path.
@@ -347,7 +346,7 @@ class _Parser:
             key: frozenset(self._texts(f"cut_off.{key}", item.get(key, []), empty=True))
             for key in ("sub", "origin_jti", "jti")
         }
-        return CutOff(**times, **names)  # type: ignore[arg-type]
+        return CutOff(**times, **names) if any((*times.values(), *names.values())) else NO_CUT_OFF  # type: ignore[arg-type]
 
     def _keys(self, place: str, item: Any, known: Sequence[str], required: Sequence[str] = ()) -> Mapping[str, Any]:
         if not isinstance(item, Mapping):

@@ -1,6 +1,5 @@
 """A refusal -> the response that explains it: problem+json, or a page for a person (RFC 9457, RFC 6750 §3)  pure."""
 
-import html
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -72,13 +71,7 @@ def refuse(
             ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
             ("Referrer-Policy", "no-referrer"),
         ]
-        body = _PAGE.format(
-            title=html.escape(error.title),
-            detail=html.escape(str(error)),
-            status=error.status,
-            code=html.escape(error.code),
-            request_id=html.escape(request_id),
-        )
+        body = _page(error, request_id)
     else:
         headers.append(("Content-Type", "application/problem+json"))
         body = json.dumps(
@@ -92,6 +85,19 @@ def refuse(
             }
         )
     return response(error.status, _REASONS[error.status], headers, body)
+
+
+def _page(error: GatewayError, request_id: str) -> str:
+    """Write the refusal for a person; every value is escaped."""
+    import html  # noqa: PLC0415  few requests need it, and every cold start would wait for it
+
+    return _PAGE.format(
+        title=html.escape(error.title),
+        detail=html.escape(str(error)),
+        status=error.status,
+        code=html.escape(error.code),
+        request_id=html.escape(request_id),
+    )
 
 
 def challenge(error: AuthenticationError | AuthorizationError, realm: str, resource_metadata: str | None = None) -> str:

@@ -6,16 +6,14 @@ wrong here; at run time unknown keys are ignored, so that an older version never
 
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class SettingsError(ValueError):
     """The settings document is wrong; the message names every fault at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """The settings of one deployed version.
 
     Attributes:
@@ -55,8 +53,8 @@ class Settings:
     verified_tokens: int = 2_000
 
 
-_REQUIRED = tuple(field.name for field in fields(Settings) if field.default is MISSING)
-_KNOWN = tuple(field.name for field in fields(Settings))
+_KNOWN = Settings._fields
+_REQUIRED = tuple(name for name in _KNOWN if name not in Settings._field_defaults)
 
 # (lowest, highest) of every number, both allowed. Units stand in the class's docstring.
 _RANGES: dict[str, tuple[float, float]] = {

@@ -10,10 +10,10 @@ Only an allow-list of headers is ever signed: what CloudFront adds, rewrites or 
 import hashlib
 import hmac
 import re
+import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import quote
 
 ALGORITHM = "AWS4-HMAC-SHA256"
@@ -24,13 +24,30 @@ _UNRESERVED_PATH = re.compile(r"[A-Za-z0-9._~/-]*")
 EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(NamedTuple):
     """AWS credentials; only the access key id shows in ``repr``."""
 
     access_key_id: str
-    secret_access_key: str = field(repr=False)
-    session_token: str | None = field(repr=False, default=None)
+    secret_access_key: str
+    session_token: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Credentials(access_key_id={self.access_key_id!r}, ...)"
+
+
+class CanonicalHeaders(NamedTuple):
+    """Headers as a canonical request lists them.
+
+    Attributes:
+        lines: ``name:value`` of each and a line feed, in the order of their names.
+        names: The names in that order, joined by ``;``.
+    """
+
+    lines: str
+    names: str
+
+
+NO_HEADERS = CanonicalHeaders("", "")
 
 
 def canonical_uri(path: str) -> str:
@@ -62,25 +79,32 @@ def canonical_query_string(query: str) -> str:
     return "&".join([name + "=" + value for name, _, value in pairs])
 
 
-def canonical_request(
-    method: str, path: str, query: str, headers: Iterable[tuple[str, str]], payload_hash: str
-) -> tuple[str, str]:
-    """Stage 1: return the canonical request and the signed headers' names.
+def canonical_headers(headers: Iterable[tuple[str, str]]) -> CanonicalHeaders:
+    r"""Sort headers by name, and trim their values.
+
+    Args:
+        headers: (name, value); names in lower case, each once.
+
+    >>> canonical_headers([("x-b", " two  words "), ("host", "h")])
+    CanonicalHeaders(lines='host:h\nx-b:two words\n', names='host;x-b')
+    """
+    ordered = sorted(headers)
+    # "Trim(value)": no space around a value, none doubled within.
+    lines = [f"{name}:{' '.join(value.split()) if ' ' in value else value}\n" for name, value in ordered]
+    return CanonicalHeaders("".join(lines), ";".join([name for name, _ in ordered]))
+
+
+def canonical_request(method: str, path: str, query: str, headers: CanonicalHeaders, payload_hash: str) -> str:
+    """Stage 1: everything that the signature covers.
 
     Args:
         method: HTTP method.
         path: The path as sent (see ``canonical_uri``).
         query: The query as sent (see ``canonical_query_string``).
-        headers: (name, value) of every header to sign; names in lower case, each once.
+        headers: Every header to sign.
         payload_hash: Lower-case hex SHA-256 of the body.
     """
-    ordered = sorted(headers)
-    signed_headers = ";".join([name for name, _ in ordered])
-    lines = [method, canonical_uri(path), canonical_query_string(query)]
-    # "Trim(value)": no space around a value, none doubled within.
-    lines += [name + ":" + (" ".join(value.split()) if " " in value else value) for name, value in ordered]
-    lines += ["", signed_headers, payload_hash]
-    return "\n".join(lines), signed_headers
+    return f"{method}\n{canonical_uri(path)}\n{canonical_query_string(query)}\n{headers.lines}\n{headers.names}\n{payload_hash}"
 
 
 def string_to_sign(amz_date: str, scope: str, request: str) -> str:
@@ -115,14 +139,50 @@ def signature(key: bytes, to_sign: str) -> str:
     return hmac.digest(key, to_sign.encode(), "sha256").hex()
 
 
-@lru_cache(maxsize=2)
 def format_amz_date(now: int) -> str:
     """Write whole seconds since the epoch as SigV4 does.
 
     >>> format_amz_date(1_440_938_160)
     '20150830T123600Z'
     """
-    return datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+
+
+class Stamp(NamedTuple):
+    """What all requests of one second have in common.
+
+    Attributes:
+        headers: The headers to add: the date, and the session token if there is one.
+        canonical: The same as the signature covers them.
+        amz_date: The date.
+        scope: ``YYYYMMDD/region/service/aws4_request``.
+        key: The signing key.
+        credential: The access key id and the scope.
+    """
+
+    headers: tuple[tuple[str, str], ...]
+    canonical: CanonicalHeaders
+    amz_date: str
+    scope: str
+    key: bytes
+    credential: str
+
+    def __repr__(self) -> str:
+        return f"Stamp({self.amz_date})"
+
+
+@lru_cache(maxsize=8)
+def stamp(credentials: Credentials, region: str, service: str, now: int) -> Stamp:
+    """Prepare to sign at *now*, whole seconds since the epoch."""
+    amz_date = format_amz_date(now)
+    date = amz_date[:8]
+    headers = [("x-amz-date", amz_date)]
+    if credentials.session_token:
+        headers.append(("x-amz-security-token", credentials.session_token))
+    scope = f"{date}/{region}/{service}/aws4_request"
+    key = signing_key(credentials.secret_access_key, date, region, service)
+    credential = f"{credentials.access_key_id}/{scope}"
+    return Stamp(tuple(headers), canonical_headers(headers), amz_date, scope, key, credential)
 
 
 def sign(
@@ -130,7 +190,8 @@ def sign(
     method: str,
     path: str,
     query: str,
-    headers: Iterable[tuple[str, str]],
+    headers: CanonicalHeaders,
+    last: CanonicalHeaders = NO_HEADERS,
     payload_hash: str,
     credentials: Credentials,
     region: str,
@@ -143,23 +204,19 @@ def sign(
         method: HTTP method.
         path: The path as sent.
         query: The query as sent.
-        headers: (name, value) of the other headers to sign, ``host`` among them; names in lower case.
+        headers: Headers to sign, ``host`` among them, whose names all come before ``x-amz-date``.
+        last: Further headers to sign, whose names all come after ``x-amz-security-token``.
         payload_hash: Lower-case hex SHA-256 of the body.
         credentials: Whose request it is.
         region: The called service's region.
         service: Its signing name.
         now: Seconds since the epoch; the receiver allows five minutes.
     """
-    amz_date = format_amz_date(int(now))
-    date = amz_date[:8]
-    added = [("x-amz-date", amz_date)]
-    if credentials.session_token:
-        added.append(("x-amz-security-token", credentials.session_token))
-    request, signed_headers = canonical_request(method, path, query, [*headers, *added], payload_hash)
-    scope = f"{date}/{region}/{service}/aws4_request"
-    key = signing_key(credentials.secret_access_key, date, region, service)
-    value = signature(key, string_to_sign(amz_date, scope, request))
-    credential = f"{credentials.access_key_id}/{scope}"
-    authorization = f"{ALGORITHM} Credential={credential}, SignedHeaders={signed_headers}, Signature={value}"
-    added.append(("authorization", authorization))
-    return added
+    prepared = stamp(credentials, region, service, int(now))
+    middle = prepared.canonical
+    names = f"{headers.names};{middle.names};{last.names}" if last.names else f"{headers.names};{middle.names}"
+    covered = CanonicalHeaders(headers.lines + middle.lines + last.lines, names)
+    request = canonical_request(method, path, query, covered, payload_hash)
+    value = signature(prepared.key, string_to_sign(prepared.amz_date, prepared.scope, request))
+    authorization = f"{ALGORITHM} Credential={prepared.credential}, SignedHeaders={names}, Signature={value}"
+    return [*prepared.headers, ("authorization", authorization)]

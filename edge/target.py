@@ -7,6 +7,7 @@ readings would put under another rule (design: "Target, body, signature").
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
@@ -59,10 +60,14 @@ def canonical_target(uri: str, querystring: str) -> Target:
         MalformedUrlError: The URL cannot be read; the message says which part, where and why.
         AmbiguousPathError: Servers could read the path in dangerously different ways.
     """
-    path = canonical_path(uri)
-    query = canonical_query(querystring)
+    query = canonical_query(querystring) if querystring else ""
+    if _PLAIN_PATH.fullmatch(uri):
+        path, readings = uri, _plain_readings(uri)
+    else:
+        path = canonical_path(uri)
+        readings = plausible_readings(path)
     check_length(path, query)
-    return Target(path, query, plausible_readings(path))
+    return Target(path, query, readings)
 
 
 # A path with one reading: lower-case pchar without "%", ";" and ":", no empty, dot-ended or dot-begun segment, no final "/".
@@ -194,8 +199,7 @@ def plausible_readings(path: str) -> tuple[Reading, ...]:
     ('admin', 'a', 'b')
     """
     if _PLAIN_PATH.fullmatch(path) or path == "/":
-        segments = tuple(path[1:].split("/"))
-        return (Reading(segments, folded=False), Reading(segments, folded=True))
+        return _plain_readings(path)
     data = path.encode("ascii")
     once = _decode(data)
     fully = _decode_fully(once)
@@ -218,6 +222,13 @@ def plausible_readings(path: str) -> tuple[Reading, ...]:
         *(Reading(variant, folded=False) for variant in variants),
         *(Reading(variant, folded=True) for variant in folded),
     )
+
+
+@lru_cache(maxsize=256)  # most requests ask for what others asked for before
+def _plain_readings(path: str) -> tuple[Reading, ...]:
+    """Return the readings of a path that everybody reads in the same way."""
+    segments = tuple(path[1:].split("/"))
+    return (Reading(segments, folded=False), Reading(segments, folded=True))
 
 
 def _check_segments(segments: Segments) -> None:

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 from .claims import VerifiedClaims
+from .identity import Identity
 from .jwks import KeySet
 from .parameters import Pool
 
@@ -19,14 +20,14 @@ class Verified(NamedTuple):
         claims: What it says.
         pool: Whose key signed it.
         keys: The key set that held that key; another set since then means that the token has to be verified again.
-        headers: Its identity headers.
+        identity: What is stated to the backend.
         sub_hash: For the log: a hash of ``sub``.
     """
 
     claims: VerifiedClaims
     pool: Pool
     keys: KeySet
-    headers: tuple[tuple[str, str], ...]
+    identity: Identity
     sub_hash: str
 
 
@@ -75,4 +76,5 @@ class TokenCache:
 
 def digest_of(token: str) -> bytes:
     """Return what stands for a token in the cache: its SHA-256, since two tokens never share one."""
-    return hashlib.sha256(token.encode("ascii")).digest()
+    # "surrogatepass": what is no text at all is refused later on, by what it lacks.
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

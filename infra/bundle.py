@@ -16,15 +16,11 @@ from .assemble import BundleError, Interpreter, Recipe, assemble, interpreter_fo
 from .layout import BACKEND_LOCK, BACKEND_SOURCES, EDGE_LOCK, EDGE_SOURCES
 from .wheelhouse import WheelhouseError, default_wheelhouse, download, target
 
-# Locked, because python-jose and cryptography declare them, but left out, because the gateway never imports them: code
-# that is not there starts no slower, and has no advisories. tests/infra/test_bundle.py runs the bundle without them.
+# Locked, because cryptography declares them, but left out, because the gateway never imports them: code that is not there
+# starts no slower, and has no advisories. tests/infra/test_bundle.py runs the bundle without them.
 _UNUSED = {
     "cffi": "cryptography is compiled already; all it loads is the extension module _cffi_backend, which stays",
     "pycparser": "cffi's parser of C declarations",
-    "ecdsa": "python-jose's fallback without cryptography (with a known timing leak, GHSA-wj6h-64fc-37mp)",
-    "rsa": "python-jose's fallback without cryptography",
-    "pyasn1": "needed by rsa alone",
-    "six": "needed by ecdsa alone",
 }
 
 

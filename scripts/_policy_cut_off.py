@@ -45,8 +45,8 @@ def handle_of(claims: VerifiedClaims, by: str | None) -> tuple[str, str]:
     """
     names = [by] if by else ["origin_jti", "jti"]
     for name in names:
-        value = claims.claims.get(name)
-        if isinstance(value, str) and value:
+        value: str = getattr(claims, name)
+        if value:
             return name, value
     raise ScriptError(f"Nothing was written: the token has no {' and no '.join(names)}. Cut off its user: --by sub.")
 

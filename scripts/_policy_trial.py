@@ -111,7 +111,7 @@ class KeyRing:
                 self.checked.add(pool.pool_id)
                 return keys
         anything: PublicKey = _AnySignature()
-        return KeySet({self._kid: anything}, frozenset({(self._kid, "", "")}))
+        return KeySet({self._kid: anything}, frozenset({(self._kid, (0, 0))}))
 
 
 def token_of(claims: dict[str, Any]) -> str:

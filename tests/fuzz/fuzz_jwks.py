@@ -78,7 +78,7 @@ def check(document: bytes) -> None:
         kid = jwk.get("kid") if isinstance(jwk, dict) else None
         key = keys.get(kid) if isinstance(kid, str) else None
         if key is not None:
-            numbers = key.prepared_key.public_numbers()  # type: ignore[attr-defined]
+            numbers = key._key.public_numbers()  # type: ignore[attr-defined]
             assert numbers.n.bit_length() >= 2_048
             assert numbers.e >= 3
             assert not key.verify(b"x", bytes(256))

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import hashlib
 import ipaddress
 import socket
 import ssl
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from edge import fetch
 from edge.fetch import Answer, Call, Client, Endpoint, FetchError, parse_endpoint
+from edge.roots import AMAZON_ROOTS
 from tests.fakes import rsa_key, wait_until
 
 # Far above any attempt's time, and far below a test's: what takes longer was not bounded.
@@ -437,25 +439,24 @@ def test_each_server_has_a_connection_of_its_own(serve):
 # --- TLS ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """A certificate for 127.0.0.1 that no public authority signed: (file, server context)."""
+def make_certificate(folder, name):
+    """Return a certificate for one name that no public authority signed: (file, server context)."""
     key = rsa_key("tls")
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a server of this test")])
     start = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
     built = (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
+        .subject_name(subject)
+        .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(1)
         .not_valid_before(start)
         .not_valid_after(start + dt.timedelta(days=30))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([name]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
-    file = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    file = folder / "certificate.pem"
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -463,6 +464,12 @@ def certificate(tmp_path_factory):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
     return file, context
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A certificate for 127.0.0.1: (file, server context)."""
+    return make_certificate(tmp_path_factory.mktemp("tls"), x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
 
 
 def test_a_certificate_of_no_known_authority_is_refused(serve, certificate):
@@ -481,6 +488,92 @@ def test_a_known_authority_is_accepted_for_its_own_name_alone(serve, certificate
     call = Call(Endpoint("https", "localhost", server.port), "GET", "/")
     with pytest.raises(FetchError, match="CERTIFICATE_VERIFY_FAILED"):
         client().start(call).result()
+
+
+# --- AWS's own roots --------------------------------------------------------------------------------------------------
+
+AWS_HOST = "ssm.eu-west-1.amazonaws.com"
+
+
+@pytest.fixture(scope="module")
+def aws_certificate(tmp_path_factory):
+    """A certificate for an AWS endpoint that no public authority signed: (file, server context)."""
+    return make_certificate(tmp_path_factory.mktemp("aws"), x509.DNSName(AWS_HOST))
+
+
+def ask_aws(server, monkeypatch):
+    """Ask the AWS endpoint, which is *server* here."""
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_kwargs: found)
+    return client().start(Call(Endpoint("https", AWS_HOST, 443), "GET", "/")).result()
+
+
+def test_aws_is_trusted_by_amazons_roots_alone(serve, aws_certificate, monkeypatch):
+    """One connection, whatever the system's own store holds."""
+    monkeypatch.setattr(fetch, "AMAZON_ROOTS", aws_certificate[0].read_text())
+    monkeypatch.setenv("SSL_CERT_FILE", "/dev/null")
+    server = serve(answering(http(b"safe")), aws_certificate[1])
+    assert ask_aws(server, monkeypatch).body == b"safe"
+    assert server.connections == 1
+
+
+def test_a_root_that_is_newer_than_the_gateway_is_looked_up_in_the_systems_store(serve, aws_certificate, monkeypatch):
+    """Should AWS change its authority, nobody is locked out."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(aws_certificate[0]))
+    server = serve(answering(http(b"safe")), aws_certificate[1])
+    assert ask_aws(server, monkeypatch).body == b"safe"
+
+
+def test_a_root_that_neither_knows_is_refused(serve, aws_certificate, monkeypatch):
+    """Nothing of the request, and of its signature, is sent."""
+    monkeypatch.setenv("SSL_CERT_FILE", "/dev/null")
+    server = serve(answering(http(b"unsafe")), aws_certificate[1])
+    with pytest.raises(FetchError, match="CERTIFICATE_VERIFY_FAILED"):
+        ask_aws(server, monkeypatch)
+    assert server.requests == []
+
+
+def test_amazons_roots_are_no_way_around_the_systems_store_for_other_hosts(serve, certificate, monkeypatch):
+    """They count for AWS's own domain, and for no other."""
+    monkeypatch.setattr(fetch, "AMAZON_ROOTS", certificate[0].read_text())
+    monkeypatch.setenv("SSL_CERT_FILE", "/dev/null")
+    with pytest.raises(FetchError, match="CERTIFICATE_VERIFY_FAILED"):
+        get(serve(answering(http(b"unsafe")), certificate[1]))
+
+
+def test_the_roots_are_those_that_amazon_publishes():
+    """By the SHA-256 fingerprints of amazontrust.com's repository."""
+    end = "-----END CERTIFICATE-----"
+    roots = [ssl.PEM_cert_to_DER_cert(text.strip() + "\n" + end) for text in AMAZON_ROOTS.split(end)[:-1]]
+    assert {hashlib.sha256(root).hexdigest() for root in roots} == {
+        "8ecde6884f3d87b1125ba31ac3fcb13d7016de7f57cc904fe1cb97c6ae98196e",
+        "1ba5b2aa8c65401a82960118f80bec4f62304d83cec4713a19c39c011ea46db4",
+        "18ce6cfe7bf14e60b2e347b8dfe868cb31d02ebb3ada271569f50343b46db3a4",
+        "e35d28419ed02025cfa69038cd623962458da5c695fbdea3c22b0bfb25897092",
+        "568d6905a2c88708a4b3025190edcfedb1974a606a13c6e5290fcb2ae63edab5",
+    }
+
+
+# --- connections that are opened early --------------------------------------------------------------------------------
+
+
+def test_a_connection_that_was_opened_early_carries_the_first_request(serve):
+    """The handshakes are over by the time there is something to ask."""
+    server, using = serve(answering(http(b"early"))), client()
+    endpoint = Endpoint("http", "127.0.0.1", server.port)
+    using.open(endpoint)
+    wait_until(lambda: endpoint in using._kept)
+    assert get(server, using).body == b"early"
+    assert server.connections == 1
+
+
+def test_opening_early_in_vain_changes_nothing(serve):
+    """What cannot be reached yet is tried again by the call itself."""
+    using = client()
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        using.open(Endpoint("http", "127.0.0.1", closed.getsockname()[1]))
+    assert get(serve(answering(http(b"later"))), using).body == b"later"
 
 
 # --- endpoints ------------------------------------------------------------------------------------------------------

@@ -124,7 +124,7 @@ def test_a_broken_file_costs_no_time(settings_file, capsys):
 
 def test_the_module_reads_settings_beside_the_package():
     """Bundle layout: settings.json lies next to the folder edge/."""
-    assert Path(edge.handler.__file__).parents[1] / "settings.json" == edge.handler.SETTINGS_FILE
+    assert Path(edge.handler.__file__).parents[1] / "settings.json" == Path(edge.handler.SETTINGS_FILE)
 
 
 def test_importing_the_handler_asks_nobody_anything():

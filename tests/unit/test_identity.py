@@ -37,9 +37,12 @@ def make_claims(**changes):
             "client_id": POOL.client_id,
             "exp": 2,
             "not_before": 1,
+            "issued_at": 1,
+            "auth_time": 1,
+            "origin_jti": "",
+            "jti": "",
             "groups": ("admins",),
             "scopes": ("openid",),
-            "claims": claims,
             "payload": b64url(json.dumps(claims).encode()),
             **changes,
         }

@@ -1,6 +1,5 @@
 """edge/settings.py: contract C4, every setting with its bounds, every fault at once."""
 
-import dataclasses
 import json
 
 import pytest
@@ -23,7 +22,7 @@ def faults_of(**changes):
 
 def test_the_defaults_are_those_of_the_design():
     """Two settings are required; the others have the design's values."""
-    assert dataclasses.asdict(parse_settings(MINIMAL)) == {
+    assert parse_settings(MINIMAL)._asdict() == {
         **MINIMAL,
         "policy_required": False,
         "domain_name": None,
@@ -61,11 +60,11 @@ def test_every_setting_can_be_set():
         "max_token_bytes": 512,
         "verified_tokens": 0,
     }
-    assert dataclasses.asdict(parse_settings(document)) == {
+    assert parse_settings(document)._asdict() == {
         **document,
         "authorization_servers": ("https://login.example.com",),
     }
-    assert set(document) == {field.name for field in dataclasses.fields(Settings)}
+    assert set(document) == set(Settings._fields)
 
 
 @pytest.mark.parametrize("name", sorted(_RANGES))
@@ -261,7 +260,7 @@ def test_the_time_of_a_request_is_bounded_by_the_bounds_of_its_attempts():
 
 def test_settings_are_frozen():
     """Nothing changes them after they were read."""
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         parse_settings(MINIMAL).cooldown_s = 1
 
 
@@ -273,9 +272,7 @@ JSON = st.recursive(
 
 
 @given(
-    st.dictionaries(
-        st.one_of(st.sampled_from([field.name for field in dataclasses.fields(Settings)]), st.text(max_size=8)), JSON
-    ),
+    st.dictionaries(st.one_of(st.sampled_from(Settings._fields), st.text(max_size=8)), JSON),
     st.booleans(),
 )
 def test_any_document_is_settings_or_a_settings_error(document, unknown_keys):
@@ -286,4 +283,4 @@ def test_any_document_is_settings_or_a_settings_error(document, unknown_keys):
         return
     for name, (low, high) in _RANGES.items():
         assert low <= getattr(settings, name) <= high
-    json.dumps(dataclasses.asdict(settings), allow_nan=False)
+    json.dumps(settings._asdict(), allow_nan=False)

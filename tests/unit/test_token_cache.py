@@ -13,7 +13,7 @@ from tests.systems import patient_system
 
 def entry(name):
     """Make an entry; the cache looks at none of its fields."""
-    return Verified(claims=name, pool=None, keys=None, headers=(), sub_hash="")
+    return Verified(claims=name, pool=None, keys=None, identity=None, sub_hash="")
 
 
 def keys_of(cache):
