@@ -14,8 +14,11 @@ stranger's choice on the laptop. Two rules shut that out, and no program is affe
 The hosted UI, which browsers do use, has a port of its own (`local/login.py`).
 
 One call is our own: `POST /_gateway/rotate-keys/<pool id>` lets a user pool forget its signing keys.
+
+One named fake, `remember_sign_ins`: what a refreshed token says of the sign-in that it comes from.
 """
 
+import functools
 import importlib
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -29,6 +32,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _BROWSER_HEADERS = frozenset({b"origin", b"sec-fetch-site"})
 _LOOPBACK_HOST = re.compile(rb"(?:127\.0\.0\.1|localhost):[0-9]{1,5}")
 _ROTATE_KEYS_PATH = "/_gateway/rotate-keys/"
+_REFRESH = "TokenGeneration_RefreshTokens"
+"""What ministack calls the issue of tokens for a refresh token (Cognito's trigger source)."""
 
 
 class ProgramsOnly:
@@ -71,6 +76,43 @@ class KeyRotation:
         await send({"type": "http.response.body", "body": b""})
 
 
+def remember_sign_ins(cognito: Any) -> None:
+    """Make refreshed tokens say what Cognito's say of the sign-in: its time, and the user's groups.
+
+    ministack writes the present time into `auth_time` of every token, so that a cut-off by `signed_in_before` would never
+    end a session that goes on refreshing; and it leaves `cognito:groups` out when a token of the hosted UI is refreshed at
+    `/oauth2/token`. On AWS `auth_time` stays that of the sign-in, and the groups are those of the moment. `origin_jti`,
+    which ministack keeps over refreshes as AWS does, tells which sign-in a token comes from.
+
+    Both faults are cured where every kind of sign-in and refresh passes, at the two functions that make a token.
+
+    Args:
+        cognito: ministack's module of that name; changed in place.
+    """
+    signed_in_at: dict[str, int] = {}  # by origin_jti; as long as the process, a few bytes for each sign-in
+    make, sign = cognito._fake_token, cognito._signed_jwt  # noqa: SLF001 - the pinned version has no other way
+
+    @functools.wraps(make)
+    def make_with_groups(sub: str, pool_id: str, *args: Any, **options: Any) -> str:
+        if options.get("trigger_source") == _REFRESH and options.get("groups") is None:
+            pool = cognito._get_pool_unscoped(pool_id) or {}  # noqa: SLF001 - the same
+            user = pool.get("_users", {}).get(options.get("username"), {})
+            options["groups"] = list(user.get("_groups", []))
+        token: str = make(sub, pool_id, *args, **options)
+        return token
+
+    @functools.wraps(sign)
+    def sign_with_the_time_of_the_sign_in(claims: dict[str, Any], *args: Any, **options: Any) -> str:
+        if "auth_time" in claims and "origin_jti" in claims:
+            # Atomic, and the first token of a sign-in decides: its access and ID token may fall into different seconds.
+            claims = {**claims, "auth_time": signed_in_at.setdefault(claims["origin_jti"], claims["auth_time"])}
+        token: str = sign(claims, *args, **options)
+        return token
+
+    cognito._fake_token = make_with_groups  # noqa: SLF001 - the same
+    cognito._signed_jwt = sign_with_the_time_of_the_sign_in  # noqa: SLF001 - the same
+
+
 async def _refuse(send: Send) -> None:
     body = b"The emulator answers programs on this machine, not web pages or other host names.\n"
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
@@ -81,6 +123,7 @@ async def _refuse(send: Send) -> None:
 if __name__ == "__main__":
     # By name: the launcher's environment, where this file is linted and type-checked, has no ministack.
     ministack: Any = importlib.import_module("ministack.app")
+    remember_sign_ins(importlib.import_module("ministack.services.cognito"))
     # `main` serves the module's global `app`; nothing else in it is touched.
     ministack.app = ProgramsOnly(KeyRotation(ministack.app))
     ministack.main()

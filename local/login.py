@@ -6,6 +6,7 @@ browsers: only the paths of `_PROXIED` get through, and only what a browser has 
 Named fakes, where the emulator has nothing:
 
 * `POST /oauth2/revoke` (RFC 7009), by way of the emulator's RevokeToken call.
+* The metadata of an OAuth authorisation server (`local/oauth_metadata.py`).
 * `GET /login` with a client id, which on AWS shows the same page as `/oauth2/authorize`.
 * `GET /` and `GET /login` without parameters say what this is.
 """
@@ -25,6 +26,8 @@ from urllib.parse import parse_qs, unquote
 
 import httpcore
 from botocore.exceptions import BotoCoreError, ClientError
+
+from local import oauth_metadata
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -51,7 +54,7 @@ _RESPONSE_HEADERS = frozenset(
 )
 # For single-page apps, which call these from their own origin; no cookie takes part, so `*` gives nothing away.
 # Source: https://docs.aws.amazon.com/cognito/latest/developerguide/token-endpoint.html
-_CORS_PATHS = frozenset({"/oauth2/token", "/oauth2/userInfo", "/oauth2/revoke"})
+_CORS_PATHS = frozenset({"/oauth2/token", "/oauth2/userInfo", "/oauth2/revoke"}) | oauth_metadata.PATHS
 _CORS: Headers = [
     (b"access-control-allow-origin", b"*"),
     (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
@@ -129,6 +132,9 @@ class LoginFront:
         self._emulator_url = emulator_url
         self._cognito = cognito
         self._user_pool_id = user_pool_id
+        self._metadata = oauth_metadata.document(
+            issuer=self.url, jwks_uri=f"{emulator_url}/{user_pool_id}/.well-known/jwks.json"
+        )
         self._welcome = (_WELCOME % html.escape(outputs_file)).encode()
         self._console = console
         self._connections = httpcore.ConnectionPool(max_connections=16, keepalive_expiry=5.0, retries=1)
@@ -170,6 +176,8 @@ class LoginFront:
             answer = await asyncio.to_thread(self._revoke, request)
         elif request.method in {"GET", "HEAD"} and self._is_welcome(request):
             answer = _Answer(HTTPStatus.OK, [(b"content-type", _HTML)], self._welcome)
+        elif request.method in {"GET", "HEAD"} and request.path in oauth_metadata.PATHS:
+            answer = _Answer(HTTPStatus.OK, [(b"content-type", b"application/json")], self._metadata)
         else:
             path = _PROXIED.get((request.method, request.path))
             if path is None:
@@ -185,10 +193,12 @@ class LoginFront:
         methods = sorted({method for method, path in _PROXIED if path == request.path})
         if request.path == "/oauth2/revoke":
             methods = ["POST"]
+        elif request.path in oauth_metadata.PATHS:
+            methods = ["GET"]
         if methods:
             answer = _text(HTTPStatus.METHOD_NOT_ALLOWED, f"{request.path} takes {', '.join(methods)}.")
             return _Answer(answer.status, [*answer.headers, (b"allow", ", ".join(methods).encode())], answer.body)
-        known = sorted({path for _, path in _PROXIED} | {"/oauth2/revoke"})
+        known = sorted({path for _, path in _PROXIED} | {"/oauth2/revoke"} | oauth_metadata.PATHS)
         return _text(HTTPStatus.NOT_FOUND, f"Nothing here. The hosted UI has {', '.join(known)}.")
 
     def _pass_on(self, request: _Request, path: str) -> _Answer:

@@ -14,9 +14,12 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.line(f"{len(skipped)} tests need a browser, and there is {NO_BROWSER}.")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """A headless Chromium; take a new context for each test."""
+    """A headless Chromium; take a new context for each test.
+
+    Not for longer than a module: as long as it runs, its thread can run no other event loop.
+    """
     with chromium() as running:
         yield running
 

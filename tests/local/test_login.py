@@ -1,10 +1,11 @@
-"""The sign-in front: what gets through to the emulator, what does not, and the revocation that the emulator lacks."""
+"""The sign-in front: what gets through to the emulator, what does not, and what Cognito has and the emulator lacks."""
 
 import base64
 import hashlib
+import json
 import re
 import socket
-from html.parser import HTMLParser
+import time
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -13,6 +14,7 @@ import requests
 
 from local import deploy, ports, serving
 from local.login import LoginFront
+from tests.forms import Form
 from tests.local.emulator_support import running_emulator
 from tests.local.loop_thread import LoopThread
 from tests.local.small_assembly import write_assembly
@@ -60,23 +62,6 @@ def front(tmp_path_factory):
             app.close()
 
 
-class _Form(HTMLParser):
-    """Finds a page's form: its action and hidden fields."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.action = ""
-        self.fields = {}
-        self.feed(page)
-
-    def handle_starttag(self, tag, attrs):
-        found = dict(attrs)
-        if tag == "form":
-            self.action = found["action"]
-        elif tag == "input" and found.get("type") == "hidden":
-            self.fields[found["name"]] = found["value"]
-
-
 def _authorize_query(front, **changes):
     query = {
         "response_type": "code",
@@ -95,7 +80,7 @@ def _submit(front, path="/oauth2/authorize", headers=None, **changes):
     """Open the form and send it; return the answer."""
     page = requests.get(f"{front.url}{path}?{_authorize_query(front)}", timeout=10)
     assert page.status_code == 200
-    form = _Form(page.text)
+    form = Form(page.text)
     # A path or this origin: a form that leads anywhere else would take the password there.
     assert form.action.startswith("/")
     fields = {**form.fields, "username": front.username, "password": front.password, **changes}
@@ -212,6 +197,8 @@ def test_redirects_of_the_emulator_to_itself_stay_on_the_front(front):
         ("GET", "/oauth2/token", 405),
         ("GET", "/oauth2/revoke", 405),
         ("DELETE", "/logout", 405),
+        ("POST", "/.well-known/openid-configuration", 405),
+        ("GET", "/.well-known/oauth-protected-resource", 404),
     ],
 )
 def test_nothing_else_of_the_emulator_is_reachable(front, method, path, status):
@@ -403,3 +390,120 @@ def test_client_with_revocation_off_is_told(front):
     )["UserPoolClient"]
     answer = _revoke(front, token="x", client_id=client["ClientId"])
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+
+# --- metadata, which the emulator's would lead off the machine ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"])
+def test_metadata_names_the_issuer_that_was_asked_and_leads_nowhere_else(front, path):
+    """RFC 8414 §3.3: the issuer is the one whose metadata it is; every address in it is on this machine."""
+    answer = requests.get(front.url + path, headers={"Origin": "http://localhost:5173"}, timeout=10)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.headers["access-control-allow-origin"] == "*"
+    document = answer.json()
+    assert document["issuer"] == front.url
+    keys = document.pop("jwks_uri")
+    assert {key["kid"] for key in requests.get(keys, timeout=10).json()["keys"]}
+    for name, value in document.items():
+        if name.endswith("_endpoint"):
+            assert value.startswith(f"{front.url}/"), name
+            assert requests.options(value, timeout=10).status_code != 404, name
+
+
+def test_metadata_is_no_more_generous_than_cognitos(front):
+    """Without PKCE methods and without registration: a client that needs them should fail here, not only on AWS."""
+    document = requests.get(f"{front.url}/.well-known/openid-configuration", timeout=10).json()
+    assert not {"code_challenge_methods_supported", "registration_endpoint"} & document.keys()
+
+
+def test_emulators_metadata_still_leads_off_the_machine(front):
+    """When its issuer is one that a client here can ask, ours can go."""
+    theirs = requests.get(f"{front.emulator_url}/{front.pool_id}/.well-known/openid-configuration", timeout=10).json()
+    assert theirs["issuer"].startswith("https://cognito-idp.")
+
+
+# --- refreshed tokens, of which the emulator forgets the sign-in ----------------------------------------------------------
+
+
+def _claims(token):
+    payload = token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+
+
+@pytest.fixture(scope="module")
+def sign_ins(front):
+    """The demo user's tokens, by the form and by the API, from before a group and from an earlier second."""
+    by_form = _tokens(front)
+    parameters = {"USERNAME": front.username, "PASSWORD": front.password}
+    found = front.cognito.initiate_auth(
+        ClientId=front.client_id, AuthFlow="USER_PASSWORD_AUTH", AuthParameters=parameters
+    )["AuthenticationResult"]
+    by_api = {
+        "id_token": found["IdToken"],
+        "access_token": found["AccessToken"],
+        "refresh_token": found["RefreshToken"],
+    }
+    front.cognito.create_group(UserPoolId=front.pool_id, GroupName="admins")
+    front.cognito.admin_add_user_to_group(UserPoolId=front.pool_id, Username=front.username, GroupName="admins")
+    signed_in = max(_claims(tokens["id_token"])["iat"] for tokens in (by_form, by_api))
+    while int(time.time()) <= signed_in:
+        time.sleep(0.02)
+    yield {"form": by_form, "api": by_api}
+    front.cognito.delete_group(UserPoolId=front.pool_id, GroupName="admins")
+
+
+def _refreshed(front, by, refresh_token):
+    """Return new ID and access tokens."""
+    if by == "token endpoint":
+        tokens = _refresh(front, refresh_token).json()
+        return tokens["id_token"], tokens["access_token"]
+    if by == "InitiateAuth":
+        answer = front.cognito.initiate_auth(
+            ClientId=front.client_id,
+            AuthFlow="REFRESH_TOKEN_AUTH",
+            AuthParameters={"REFRESH_TOKEN": refresh_token},
+        )
+    else:
+        answer = front.cognito.get_tokens_from_refresh_token(ClientId=front.client_id, RefreshToken=refresh_token)
+    return answer["AuthenticationResult"]["IdToken"], answer["AuthenticationResult"]["AccessToken"]
+
+
+@pytest.mark.parametrize("refresh_by", ["token endpoint", "InitiateAuth", "GetTokensFromRefreshToken"])
+@pytest.mark.parametrize("sign_in_by", ["form", "api"])
+def test_refreshed_tokens_tell_of_their_sign_in_and_of_the_groups_of_now(front, sign_ins, sign_in_by, refresh_by):
+    """As Cognito's do: a new `iat` and `jti`, but the time and `origin_jti` of the sign-in, twice in a row."""
+    before = sign_ins[sign_in_by]
+    signed_in = _claims(before["id_token"])
+    assert "cognito:groups" not in signed_in
+    seen = {signed_in["jti"]}
+    for _ in range(2):
+        for token in _refreshed(front, refresh_by, before["refresh_token"]):
+            claims = _claims(token)
+            assert claims["iat"] > signed_in["iat"]
+            assert claims["auth_time"] == signed_in["auth_time"]
+            assert claims["origin_jti"] == signed_in["origin_jti"]
+            assert claims["cognito:groups"] == ["admins"]
+            assert claims["jti"] not in seen
+            seen.add(claims["jti"])
+
+
+def test_another_sign_in_has_a_time_and_an_origin_of_its_own(front, sign_ins):
+    """And its ID and access token agree on both."""
+    first = _claims(sign_ins["form"]["id_token"])
+    tokens = _tokens(front)
+    id_claims, access_claims = _claims(tokens["id_token"]), _claims(tokens["access_token"])
+    assert id_claims["auth_time"] > first["auth_time"]
+    assert id_claims["origin_jti"] != first["origin_jti"]
+    assert [id_claims[name] == access_claims[name] for name in ("auth_time", "origin_jti")] == [True, True]
+
+
+def test_a_group_that_was_left_is_gone_at_the_next_refresh(front, sign_ins):
+    """The groups are those of the moment, not of the sign-in: one who left loses them."""
+    member = {"UserPoolId": front.pool_id, "Username": front.username, "GroupName": "admins"}
+    front.cognito.admin_remove_user_from_group(**member)
+    try:
+        for token in _refreshed(front, "token endpoint", sign_ins["form"]["refresh_token"]):
+            assert "cognito:groups" not in _claims(token)
+    finally:
+        front.cognito.admin_add_user_to_group(**member)
