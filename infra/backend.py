@@ -1,4 +1,6 @@
-"""The example's protected function: ``backend/`` behind a function URL that takes nothing but signed requests."""
+"""A protected function of the example: ``backend/`` behind a function URL that takes nothing but signed requests."""
+
+from collections.abc import Mapping
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -22,15 +24,26 @@ class Backend(Construct):
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, bytecode: str = "auto", function_name: str | None = None
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        handler: str = "backend.handler.handler",
+        description: str = "The example's API: whoami and echo",
+        bytecode: str = "auto",
+        function_name: str | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         """Make the function.
 
         Args:
             scope: The stack.
             construct_id: The id within *scope*.
+            handler: What Lambda calls; every function of the example has the same bundle.
+            description: What the console says of the function.
             bytecode: What compiles the bundle: ``auto``, ``none``, or the path of a CPython 3.13.
             function_name: A name that stacks in other regions can know; None lets CloudFormation make one up.
+            environment: Variables beside those by which the gateway introduces itself.
         """
         super().__init__(scope, construct_id)
         log_group = logs.LogGroup(
@@ -50,15 +63,16 @@ class Backend(Construct):
             self,
             "Function",
             function_name=function_name,
-            description="The example's API: whoami and echo",
+            description=description,
             runtime=lambda_.Runtime.PYTHON_3_13,
             architecture=lambda_.Architecture.X86_64,
-            handler="backend.handler.handler",
+            handler=handler,
             code=lambda_.Code.from_asset(str(cached(backend_recipe(bytecode=bytecode)))),
             role=role,
             timeout=cdk.Duration.seconds(15),
             memory_size=512,
             log_group=log_group,
+            environment=dict(environment or {}),
         )
         acknowledge(
             self.function, {"AwsSolutions-L1": "the same runtime as the edge function's, whose bundle is tested for it"}

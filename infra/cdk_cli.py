@@ -29,10 +29,10 @@ from botocore.exceptions import (
 )
 
 from . import app as cdk_app
-from . import teardown
+from . import teardown, web_build
 from .assemble import lambda_interpreter
 from .bundle import describe_bytecode
-from .smoke import SmokeError, smoke_test
+from .smoke import SmokeError, run_script, smoke_test
 from .toolkit import ToolkitError, cdk
 
 STACK: Final = "CognitoEdgeGateway"
@@ -159,12 +159,16 @@ def _deploy(deployment: Deployment, options: argparse.Namespace) -> None:
         2. Every region has been bootstrapped, or is now.
         3. Show what would change, and ask.
         4. Deploy exactly what was shown.
-        5. Print the outputs, and try the gateway.
+        5. Put the site into its bucket, print the outputs, and try the gateway.
     """
+    _build_page()  # (1)
     with tempfile.TemporaryDirectory() as scratch:
-        assembly = _assembly(deployment, options, Path(scratch))  # (1)
+        assembly = _assembly(deployment, options, Path(scratch))
         outputs = _deploy_assembly(deployment, assembly, Path(scratch) / "outputs.json")
-    for name, value in sorted(outputs.items()):  # (5)
+    if "SiteBucket" in outputs:  # (5)
+        put = run_script("website.py", "put", "--stack", STACK, *_profile(deployment))
+        say(f"deploy: site: {put.strip()}")
+    for name, value in sorted(outputs.items()):
         print(f"{name} = {value}", flush=True)
     if options.smoke_test:
         smoke_test(outputs, stack=STACK, profile=deployment.profile, reachable=not deployment.emulated, say=say)
@@ -172,6 +176,23 @@ def _deploy(deployment: Deployment, options: argparse.Namespace) -> None:
         "deploy: done. Next: python scripts/user.py create <name> --email <address>; python scripts/get_token.py; "
         "`make destroy` removes it all."
     )
+
+
+def _build_page() -> None:
+    """Build what the site's bucket is going to hold, before anything is deployed: a broken page stops it all.
+
+    Raises:
+        ToolkitError: The page does not build.
+    """
+    try:
+        if web_build.build():
+            say("deploy: web/dist built")
+    except web_build.WebBuildError as error:
+        raise ToolkitError(str(error)) from None
+
+
+def _profile(deployment: Deployment) -> list[str]:
+    return ["--profile", deployment.profile] if deployment.profile else []
 
 
 def _deploy_assembly(deployment: Deployment, assembly: Path, written: Path) -> dict[str, str]:
@@ -310,8 +331,8 @@ def _destroy(deployment: Deployment, options: argparse.Namespace) -> None:
     """Remove everything, in as many runs as CloudFront needs.
 
     Steps:
-        1. The distribution lets go of the edge function, so that its replicas begin to go.
-        2. CloudFormation removes the stacks; it keeps the edge function and the user pool.
+        1. The distribution lets go of the edge function, so that its replicas begin to go; the site's bucket is emptied.
+        2. CloudFormation removes the stacks; it keeps the edge function, the user pool and the books.
         3. The edge function goes, if its replicas are gone; otherwise a later run takes it.
         4. The user pool goes only if somebody says so.
     """
@@ -323,6 +344,9 @@ def _destroy(deployment: Deployment, options: argparse.Namespace) -> None:
         if not deployment.confirm(f"Remove stack {STACK} from account {deployment.account_id}?", answer=STACK):
             raise RefusedError("nothing was removed")
         teardown.let_go(deployment.client("cloudfront"), outputs["DistributionId"], say)  # (1)
+        if "SiteBucket" in outputs:
+            emptied = run_script("website.py", "empty", "--yes", "--stack", STACK, *_profile(deployment))
+            say(f"destroy: site: {emptied.strip()}")
         with tempfile.TemporaryDirectory() as scratch:
             assembly = _assembly(deployment, options, Path(scratch))
             deployment.cdk("destroy", "--app", str(assembly), "--all", "--force")  # (2)
@@ -332,6 +356,7 @@ def _destroy(deployment: Deployment, options: argparse.Namespace) -> None:
     ]
     if outputs is not None:
         remains += _offer_pool(deployment, outputs["UserPoolId"], delete=options.delete_user_pool)  # (4)
+        remains += _books(deployment, outputs)
     for name in waiting:
         remains.append(
             f"log groups /aws/lambda/us-east-1.{name}, in every region that had viewers: "
@@ -347,15 +372,32 @@ def _check_same_place(outputs: Mapping[str, str], options: argparse.Namespace) -
     Raises:
         RefusedError: The deployed function is in another region than these options say.
     """
-    host = urlsplit(outputs.get("FunctionUrlApi", "")).hostname or ""
-    match = re.search(r"\.lambda-url\.([a-z0-9-]+)\.", host)
-    deployed = match[1] if match else REGION
+    deployed = _function_region(outputs)
     asked = dict(_pair(text) for text in options.context).get("backend_region") or REGION
     if deployed != asked:
         raise RefusedError(
             f"the function is in {deployed}, and these options say {asked}; give the context that it was deployed with, "
             f"such as -c backend_region={deployed}"
         )
+
+
+def _books(deployment: Deployment, outputs: Mapping[str, str]) -> list[str]:
+    """Return a line if the books stay: only their table's own deletion policy decides (context ``books_removal``)."""
+    region = _function_region(outputs)
+    tables = deployment.client("dynamodb", region).get_paginator("list_tables").paginate()
+    return [
+        f"table {name} with the books: `aws dynamodb delete-table --region {region} --table-name {name}`"
+        for page in tables
+        for name in page["TableNames"]
+        # CloudFormation names a table after its stack and its logical id.
+        if name.startswith((f"{STACK}-BooksTable", f"{STACK}Backend-BooksTable"))
+    ]
+
+
+def _function_region(outputs: Mapping[str, str]) -> str:
+    host = urlsplit(outputs.get("FunctionUrlApi", "")).hostname or ""
+    match = re.search(r"\.lambda-url\.([a-z0-9-]+)\.", host)
+    return match[1] if match else REGION
 
 
 def _offer_pool(deployment: Deployment, pool_id: str, *, delete: bool) -> list[str]:

@@ -24,6 +24,7 @@ from .cors import Cors, response_headers_policy
 from .findings import acknowledge
 from .function_origin import admit_distribution, function_arn, function_origin, origin_access_control
 from .identity import Identity
+from .static_site import Site
 from .template_rules import TemplateRules, Watched
 
 DEFAULT_PARAMETER_PREFIX: Final = "/cognito-edge-gateway"
@@ -79,6 +80,7 @@ class EdgeGateway(Construct):
         domain_name: str | None = None,
         certificate: acm.ICertificate | None = None,
         web_acl_arn: str | None = None,
+        site: Site | None = None,
         bytecode: str = "auto",
     ) -> None:
         """Put a login in front of *functions*.
@@ -87,8 +89,9 @@ class EdgeGateway(Construct):
             scope: A stack in us-east-1, or a construct in one.
             construct_id: The id within *scope*.
             functions: Function URLs (auth type ``AWS_IAM``, no CORS of their own) by CloudFront path pattern, such as
-                ``{"/api/*": url}``. Paths that match none go to ``"/*"``, or to the first one if there is no ``"/*"``:
-                no path leaves the gateway out. The functions may be in other stacks and regions.
+                ``{"/api/*": url}``; the more special ones first. Paths that match none go to ``"/*"``, or to the first one
+                if there is no ``"/*"``: no path leaves the gateway out, unless there is a *site*. The functions may be in
+                other stacks and regions.
             user_pool: Whose users may call; also one that another stack made. None makes a pool with one client.
             clients: App clients of that pool whose tokens count; to be given with *user_pool*, and only then.
             parameter_prefix: SSM path of this gateway's three parameters; each gateway of an account needs its own.
@@ -106,6 +109,8 @@ class EdgeGateway(Construct):
             domain_name: The viewers' host name, if not the distribution's own; needs *certificate*.
             certificate: A certificate for it, in us-east-1.
             web_acl_arn: A WAFv2 web ACL of scope CLOUDFRONT.
+            site: A public site that answers all paths that no pattern of *functions* matches, without a token and without
+                the edge function; None leaves no path open.
             bytecode: What compiles the edge bundle: ``auto``, ``none``, or the path of a CPython 3.13.
 
         Raises:
@@ -135,6 +140,8 @@ class EdgeGateway(Construct):
         refusals.check_parameters_in(cdk.Stack.of(settled), user_pool)
         refusals.check_domain(domain_name, certificate)
         refusals.check_web_acl(web_acl_arn)
+        if site is not None:
+            refusals.check_site(functions)
 
         self.parameter_prefix = parameter_prefix
         self.parameter_region = cdk.Stack.of(settled).region
@@ -166,6 +173,7 @@ class EdgeGateway(Construct):
             domain_name=domain_name,
             certificate=certificate,
             web_acl_arn=web_acl_arn,
+            site=site,
         )
         # The first viewer must not meet a function that may not sign yet, or has nothing to read.
         self.distribution.node.add_dependency(permissions)
@@ -343,6 +351,7 @@ class EdgeGateway(Construct):
         domain_name: str | None,
         certificate: acm.ICertificate | None,
         web_acl_arn: str | None,
+        site: Site | None,
     ) -> cloudfront.Distribution:
         gateway = cloudfront.EdgeLambda(
             function_version=self.edge_function.current_version,
@@ -376,7 +385,12 @@ class EdgeGateway(Construct):
         # In mode sigv4 no origin access control: it would replace the signature by CloudFront's own.
         by_url = {url.node.path: function_origin(self, url, access_control) for url in self._urls}
         behaviours = {pattern: behaviour(by_url[url.node.path]) for pattern, url in self._functions.items()}
-        default = behaviours.pop("/*", None) or next(iter(behaviours.values()))
+        if site is not None:
+            default = site.behaviour()
+        elif "/*" in behaviours:
+            default = behaviours.pop("/*")
+        else:
+            default = next(iter(behaviours.values()))
         if metadata:
             # Answered by the edge function, for pages of any origin: CORS for some would overwrite that. A behaviour of
             # its own, so that it stays whatever becomes of the default one. The origin is never asked.
@@ -388,6 +402,7 @@ class EdgeGateway(Construct):
             comment="Cognito login in front of function URLs",
             default_behavior=default,
             additional_behaviors=behaviours,
+            default_root_object="index.html" if site is not None else None,
             http_version=cloudfront.HttpVersion.HTTP2_AND_3,
             domain_names=[domain_name] if domain_name else None,
             certificate=certificate,

@@ -18,3 +18,6 @@ CDK_CLI_LOCK: Final = PROJECT / "infra" / "cli"
 """``package.json`` and ``package-lock.json`` of the CDK CLI."""
 CDK_CLI: Final = PROJECT / ".venv-cdk"
 """Where the CDK CLI is installed; safe to delete."""
+
+WEB: Final = PROJECT / "web"
+"""The page: its sources, and, made here and safe to delete, ``node_modules`` and ``dist``."""

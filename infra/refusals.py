@@ -193,6 +193,16 @@ def check_web_acl(web_acl_arn: str | None) -> None:
     )
 
 
+def check_site(functions: Mapping[str, lambda_.FunctionUrl]) -> None:
+    """Refuse functions that take every path beside a site: one of the two would never be asked."""
+    everything = sorted({"*", "/*"} & functions.keys())
+    if everything:
+        raise Refused(
+            f"site=… and functions[{everything[0]!r}]: both want the paths that nothing else matches; give the function a "
+            "narrower pattern, such as '/api/*', or leave the site out"
+        )
+
+
 def _refuse(argument: str, faults: Iterable[str]) -> None:
     found = list(faults)
     if found:

@@ -56,10 +56,10 @@ def smoke_test(outputs: Mapping[str, str], *, stack: str, profile: str | None, r
     name = f"smoke-test-{secrets.token_hex(4)}"
     password = _password()
     which = ["--stack", stack, *(["--profile", profile] if profile else [])]
-    _script("user.py", "create", name, "--password-stdin", "--permanent", *which, stdin=password)  # (2)
+    run_script("user.py", "create", name, "--password-stdin", "--permanent", *which, stdin=password)  # (2)
     try:
         sign_in = ["--username", name, "--password-stdin", "--no-cache", *which]
-        token = _script("get_token.py", *sign_in, stdin=password).strip()
+        token = run_script("get_token.py", *sign_in, stdin=password).strip()
         say(f"smoke test: made user {name} and signed in")
         if not reachable:
             say("smoke test: not called: an emulator serves no distribution (`make run` does)")
@@ -67,7 +67,7 @@ def smoke_test(outputs: Mapping[str, str], *, stack: str, profile: str | None, r
         document = _expect(url, token, lambda status, found: _is_expected(status, found, name))  # (3)
         say(f"smoke test: {url} with a token: {_summary(document)}")
     finally:
-        _script("user.py", "delete", name, "--yes", *which)  # (4)
+        run_script("user.py", "delete", name, "--yes", *which)  # (4)
         say(f"smoke test: removed user {name}")
 
 
@@ -116,7 +116,12 @@ def _call(url: str, token: str | None) -> tuple[int, Mapping[str, object]]:
     return status, document if isinstance(document, dict) else {}
 
 
-def _script(name: str, *arguments: str, stdin: str = "") -> str:
+def run_script(name: str, *arguments: str, stdin: str = "") -> str:
+    """Run one of scripts/, and return what it printed.
+
+    Raises:
+        SmokeError: It failed; the message has its own.
+    """
     finished = subprocess.run(  # noqa: S603 - a script of ours
         [sys.executable, str(PROJECT / "scripts" / name), *arguments],
         input=stdin + "\n",

@@ -1,19 +1,24 @@
-"""The example: users, one protected function, and the gateway between them, in one region or two."""
+"""The example: users, two protected functions, a public site, and the gateway in front, in one region or two."""
 
 from typing import Final
 
 import aws_cdk as cdk
+from aws_cdk import aws_cognito as cognito
 from constructs import Construct, Node
 
+from . import alarms, waf
 from .backend import Backend
+from .books import Books
 from .gateway import DEFAULT_PARAMETER_PREFIX, EdgeGateway
-from .identity import Identity
+from .identity import CALLBACK_URLS, LOGOUT_URLS, Identity
+from .static_site import Site
 
 STACK_NAME: Final = "CognitoEdgeGateway"
 REGION: Final = "us-east-1"
 
 # Names that both stacks of a two-region deployment know without asking each other. Unique in the account.
 _FUNCTION_NAME: Final = "cognito-edge-gateway-api"
+_BOOKS_FUNCTION_NAME: Final = "cognito-edge-gateway-books"
 _EDGE_ROLE_NAME: Final = "cognito-edge-gateway-edge"
 
 CONTEXT: Final = (
@@ -25,6 +30,9 @@ CONTEXT: Final = (
     "backend_region",
     "cognito_region",
     "bytecode",
+    "books_removal",
+    *waf.CONTEXT,
+    *alarms.CONTEXT,
 )
 """What ``cdk.json`` or ``--context`` may say; see ``docs/deploy.md``."""
 
@@ -48,9 +56,19 @@ def build(app: cdk.App) -> "CognitoEdgeGatewayStack":
             app,
             f"{STACK_NAME}Backend",
             env=cdk.Environment(region=backend_region),
-            description="The protected function behind the Cognito gateway",
+            description="The protected functions behind the Cognito gateway",
         )
-    return CognitoEdgeGatewayStack(app, far=far, far_identity=cognito_region != REGION)
+    monitored = alarms.from_context({key: _context(app.node, key) for key in alarms.CONTEXT})
+    stack = CognitoEdgeGatewayStack(app, far=far, far_identity=cognito_region != REGION)
+    if monitored is not None:
+        alarms.monitor(
+            stack,
+            monitored,
+            function_name=stack.gateway.edge_function.function_name,
+            distribution_id=stack.gateway.distribution.distribution_id,
+            firewall=waf.from_context({key: _context(app.node, key) for key in waf.CONTEXT}) is not None,
+        )
+    return stack
 
 
 class CognitoEdgeGatewayStack(cdk.Stack):
@@ -81,10 +99,22 @@ class CognitoEdgeGatewayStack(cdk.Stack):
             branding=_context(self.node, "login_branding") != "none",
         )
         api = Backend(far or self, "Api", bytecode=bytecode, function_name=_FUNCTION_NAME if far else None)
-        gateway = EdgeGateway(
+        books = Books(
+            far or self,
+            "Books",
+            bytecode=bytecode,
+            function_name=_BOOKS_FUNCTION_NAME if far else None,
+            removal_policy=_removal_policy(_context(self.node, "books_removal")),
+        )
+        region = (far or self).region if far_identity else self.region
+        # Which login, only a stack in the pool's region can know without asking; elsewhere any prefix of that region.
+        login = f"https://*.auth.{region}.amazoncognito.com" if far_identity else identity.login_url
+        site = Site(self, "Site", connect_to=[f"https://cognito-idp.{region}.amazonaws.com", login])
+        firewall = waf.from_context({key: _context(self.node, key) for key in waf.CONTEXT})
+        self.gateway = gateway = EdgeGateway(
             self,
             "Gateway",
-            functions={"/api/*": api.url},
+            functions={"/api/books*": books.backend.url, "/api/*": api.url},
             user_pool=identity.user_pool,
             clients=[identity.client],
             parameter_prefix=_context(self.node, "parameter_prefix") or DEFAULT_PARAMETER_PREFIX,
@@ -93,8 +123,12 @@ class CognitoEdgeGatewayStack(cdk.Stack):
             signing=_context(self.node, "signing") or "sigv4",
             distribution_id=_context(self.node, "distribution_id"),
             edge_role_name=_EDGE_ROLE_NAME if far else None,
+            web_acl_arn=waf.WebAcl(self, "Firewall", firewall).arn if firewall else None,
+            site=site,
             bytecode=bytecode,
         )
+        if not far_identity:
+            _let_pages_sign_in(identity, gateway.url)
         gateway.add_outputs(self)
         cdk.CfnOutput(self, "LoginUrl", value=identity.login_url, description="Base of Cognito's managed login")
         cdk.CfnOutput(
@@ -103,6 +137,35 @@ class CognitoEdgeGatewayStack(cdk.Stack):
             value=api.url.url,
             description="The protected function's own address, which refuses unsigned requests",
         )
+        cdk.CfnOutput(
+            self, "FunctionUrlBooks", value=books.backend.url.url, description="The books' own address, likewise"
+        )
+        # Where the table is: a reference from the other stack would want a name that somebody has to think of.
+        cdk.CfnOutput(
+            far or self, "BooksTable", value=books.table.table_name, description="The table that the books are in"
+        )
+        cdk.CfnOutput(
+            self, "SiteBucket", value=site.bucket.bucket_name, description="Where scripts/website.py puts the site"
+        )
+
+
+def _let_pages_sign_in(identity: Identity, url: str) -> None:
+    """Have the login send people back to the site, as well as to a terminal.
+
+    Not for a pool in another region: its stack is deployed before there is an address (docs/example.md says what then).
+    """
+    client = identity.client.node.default_child
+    if isinstance(client, cognito.CfnUserPoolClient):
+        client.callback_ur_ls = [*CALLBACK_URLS, f"{url}/"]
+        client.logout_ur_ls = [*LOGOUT_URLS, f"{url}/"]
+
+
+def _removal_policy(choice: str | None) -> cdk.RemovalPolicy:
+    """Return what becomes of the books when the stack goes."""
+    choices = {None: cdk.RemovalPolicy.RETAIN, "retain": cdk.RemovalPolicy.RETAIN, "destroy": cdk.RemovalPolicy.DESTROY}
+    if choice not in choices:
+        raise ValueError(f"context books_removal={choice}: expected retain (the default) or destroy")
+    return choices[choice]
 
 
 def _context(node: Node, key: str) -> str | None:

@@ -32,7 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 quiet=arguments.quiet,
                 signing=arguments.signing,
                 settings=arguments.settings,
+                assembly=arguments.assembly.resolve() if arguments.assembly else None,
                 parent_pid=arguments.parent_pid,
+                trace_port=arguments.trace_port,
             )
         )
     )
@@ -50,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         ("--login-port", 8081, "of the sign-in front (the hosted UI)"),
         ("--emulator-port", 4566, "of the AWS emulator"),
         ("--function-url-port", 8090, "of the first function URL; further ones count up"),
+        ("--trace-port", 0, "of the trace page"),
     ):
         ports.add_argument(option, type=_port_number, default=default, metavar="PORT", help=purpose)
     parser.add_argument(
@@ -77,6 +80,13 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="JSON object of settings for the local edge function, such as a short settings_lifetime_s",
+    )
+    parser.add_argument(
+        "--assembly",
+        type=Path,
+        metavar="DIR",
+        help="deploy this cloud assembly (cdk synth --output DIR) instead of the project's own: one stack of yours with an "
+        "EdgeGateway in it, the outputs of its add_outputs(), and an output FunctionUrl<Name> for each function URL",
     )
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     parser.add_argument(

@@ -93,7 +93,7 @@ class Origin:
     Attributes:
         custom_headers: Name and value as configured.
         completion_timeout_s: Response completion timeout; None is none.
-        signed: Whether CloudFront signs the requests itself (origin access control for function URLs).
+        signed: Whether CloudFront signs the requests itself (origin access control for function URLs and buckets).
     """
 
     kind: Literal["custom", "s3"]
@@ -289,12 +289,13 @@ def _behavior(client: "CloudFrontClient", config: Mapping[str, Any], origins: Ma
 
 
 def _is_signed(client: "CloudFrontClient", origin: Mapping[str, Any]) -> bool:
-    """Whether CloudFront signs every request to this function URL; other access controls are not played."""
+    """Whether CloudFront signs every request to this function URL or bucket; other access controls are not played."""
     if not (control_id := origin.get("OriginAccessControlId")):
         return False
     answer = client.get_origin_access_control(Id=control_id)["OriginAccessControl"]["OriginAccessControlConfig"]
     how = (answer["OriginAccessControlOriginType"], answer["SigningBehavior"], answer["SigningProtocol"])
-    return how == ("lambda", "always", "sigv4")
+    kind = "lambda" if origin.get("CustomOriginConfig") else "s3"
+    return how == (kind, "always", "sigv4")
 
 
 def _origin(config: Mapping[str, Any]) -> Origin:

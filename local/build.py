@@ -129,6 +129,25 @@ async def edge_bundle(cache: Path, digest: str, settings: bytes, log: Path) -> B
     return await _cached(cache, "bundle", hashlib.sha256(digest.encode() + settings).hexdigest()[:32], make)
 
 
+async def web_page(log: Path) -> str:
+    """Bring `web/dist` up to date where that can be done, and say what came of it.
+
+    Without npm's registry there is an older page or a placeholder, and a gateway that works all the same.
+
+    Args:
+        log: Takes the command's output.
+
+    Returns:
+        A few words for the console.
+    """
+    argv = [sys.executable, "-m", "infra.web_build", "--optional"]
+    try:
+        await processes.run("web", argv, environment=_environment(), log=log, cwd=PROJECT)
+    except processes.CommandFailedError:
+        return f"NOT built; the reason is in {log}"
+    return processes.tail(log).rpartition("\n")[2].strip()
+
+
 def synthesised_settings(assembly: Path, stack_name: str) -> bytes:
     """Return the `settings.json` of the edge function in a cloud assembly.
 

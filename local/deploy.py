@@ -48,6 +48,7 @@ _BOOTSTRAP_PARAMETER = "/cdk-bootstrap/hnb659fds/version"
 _BOOTSTRAP_VERSION = "30"
 _DEPLOY_LIMIT_S = 60.0
 _POLL_S = 0.03
+_TEMPLATE = ".template.json"
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 ClientFactory = Callable[[str], Any]
@@ -127,7 +128,7 @@ def deploy(client: ClientFactory, assembly: Path, stack_name: str = STACK_NAME) 
     Raises:
         DeployError: Something in the assembly or the template does not fit the emulator.
     """
-    template = _read_json(assembly / f"{stack_name}.template.json")
+    template = _read_json(assembly / f"{stack_name}{_TEMPLATE}")
     assets = _read_json(assembly / f"{stack_name}.assets.json")
     client("ssm").put_parameter(
         Name=_BOOTSTRAP_PARAMETER, Value=_BOOTSTRAP_VERSION, Type="String", Overwrite=True
@@ -140,6 +141,23 @@ def deploy(client: ClientFactory, assembly: Path, stack_name: str = STACK_NAME) 
     adapt_role(client("iam"), deployment.edge_role_name)  # (5)
     edge = client("lambda").get_function_configuration(FunctionName=deployment.output("EdgeFunctionVersionArn"))
     return dataclasses.replace(deployment, edge=edge)
+
+
+def stack_in(assembly: Path) -> str:
+    """Return the name of the stack to deploy: the project's own if the cloud assembly has it, or else the only one.
+
+    Raises:
+        DeployError: There is none, or there are several of which none is the project's.
+    """
+    names = sorted(path.name.removesuffix(_TEMPLATE) for path in assembly.glob(f"*{_TEMPLATE}"))
+    if STACK_NAME in names:
+        return STACK_NAME
+    if len(names) != 1:
+        raise DeployError(
+            f"{assembly}: expected a cloud assembly (what `cdk synth --output DIR` writes) with one stack, or one called "
+            f"{STACK_NAME}; it has {', '.join(names) or 'none'}."
+        )
+    return names[0]
 
 
 def _read_json(path: Path) -> dict[str, Any]:

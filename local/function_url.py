@@ -12,7 +12,7 @@ import json
 import time
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
@@ -59,6 +59,52 @@ Invoker = Callable[[str, dict[str, Any]], Awaitable[InvokeResult]]
 """Runs a function: name and event in, result out."""
 
 
+@dataclass(slots=True)
+class Visit:
+    """What happened to one call, for observers such as the trace page.
+
+    It holds the edge role's session token and the body as they were: an observer redacts before it shows or keeps anything.
+
+    Attributes:
+        request_id: The invocation's.
+        started_at: Seconds since the epoch.
+        request: What was on the wire; None when the caller went away in the middle.
+        credential: Who signed, once the signature is found to be theirs.
+        event: What the function was given; None when it did not run.
+        steps: Milliseconds of each step that went well, in order: target, signature, permission, event, function.
+        answer: What the caller got.
+        why: The reason of a refusal, as on the console; empty when all went well.
+    """
+
+    request_id: str
+    started_at: float
+    request: WireRequest | None = field(default=None, repr=False)
+    credential: Credential | None = None
+    event: dict[str, Any] | None = field(default=None, repr=False)
+    steps: dict[str, float] = field(default_factory=dict)
+    answer: HttpAnswer | None = field(default=None, repr=False)
+    why: str = ""
+    _last: float = field(default_factory=time.perf_counter, repr=False)
+    _began: float = field(default_factory=time.perf_counter, repr=False)
+    duration_ms: float = 0
+
+    @property
+    def status(self) -> int:
+        """The answer's; 0 without one."""
+        return self.answer.status if self.answer else 0
+
+    def step(self, name: str) -> None:
+        """Note that a step has ended well."""
+        now = time.perf_counter()
+        self.steps[name] = (now - self._last) * 1000
+        self._last = now
+
+    def end(self, answer: HttpAnswer) -> None:
+        """Note the answer."""
+        self.answer = answer
+        self.duration_ms = (time.perf_counter() - self._began) * 1000
+
+
 class _RefusedError(Exception):
     """An answer other than the function's; ``why`` is for the console alone."""
 
@@ -94,6 +140,7 @@ class FunctionUrlDoor:
         invoke: Invoker,
         console: Callable[[str], None],
         clock: Callable[[], float] = time.time,
+        observe: Callable[[Visit], None] | None = None,
     ) -> None:
         """Describe the URL; nothing is opened.
 
@@ -108,6 +155,7 @@ class FunctionUrlDoor:
             invoke: Runs the function.
             console: Takes what a developer should read, one text at a time; holds no secret.
             clock: Seconds since the epoch.
+            observe: Takes every visit once it is over.
         """
         self._function_name = function_name
         self._function_arn = function_arn
@@ -119,6 +167,7 @@ class FunctionUrlDoor:
         self._invoke = invoke
         self._console = console
         self._clock = clock
+        self._observe = observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (or take part in uvicorn's start and stop)."""
@@ -128,14 +177,16 @@ class FunctionUrlDoor:
         if scope["type"] != "http":
             return
         request_id = str(uuid.uuid4())
+        visit = Visit(request_id, time.time())
         try:
-            request = await self._read(scope, receive)
-            answer = await self._serve(scope, request, request_id)
+            visit.request = request = await self._read(scope, receive)
+            answer = await self._serve(scope, request, visit)
         except _RefusedError as refused:
             self._console(
                 f"function URL {self._function_name}: {refused.status} {refused.error_type or ''} "
                 f"{scope['method']} {show(scope['raw_path'])} ({request_id})\n  {refused.why}"
             )
+            visit.why = refused.why
             answer = HttpAnswer(
                 refused.status,
                 (
@@ -144,6 +195,9 @@ class FunctionUrlDoor:
                 ),
                 refused.body,
             )
+        visit.end(answer)
+        if self._observe is not None:
+            self._observe(visit)
         await _send(send, answer, request_id)
 
     async def _read(self, scope: Scope, receive: Receive) -> WireRequest:
@@ -172,7 +226,7 @@ class FunctionUrlDoor:
             body=b"".join(chunks),
         )
 
-    async def _serve(self, scope: Scope, request: WireRequest, request_id: str) -> HttpAnswer:
+    async def _serve(self, scope: Scope, request: WireRequest, visit: Visit) -> HttpAnswer:
         """Return the answer to one request.
 
         Steps:
@@ -187,9 +241,12 @@ class FunctionUrlDoor:
         """
         now = self._clock()
         hosts = self._check_target(scope, request)  # (1)
-        credential = await self._check_signature(request, hosts, now)  # (2)
+        visit.step("target")
+        visit.credential = credential = await self._check_signature(request, hosts, now)  # (2)
+        visit.step("signature")
         source_ip = (scope.get("client") or ("127.0.0.1", 0))[0]
         await self._authorise(request, credential, source_ip)  # (3)
+        visit.step("permission")
         trace_id = new_trace_id(request, now)
         event = build_event(
             request,
@@ -197,14 +254,18 @@ class FunctionUrlDoor:
             account_id=self._account_id,
             credential=credential,
             source_ip=source_ip,
-            request_id=request_id,
+            request_id=visit.request_id,
             trace_id=trace_id,
             now=now,
         )
         event_bytes = len(json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode())
         if event_bytes > MAX_EVENT_BYTES:  # (4)
             raise self._too_large(event_bytes)
-        return await self._run(event, trace_id)  # (5)
+        visit.step("event")
+        visit.event = event
+        answer = await self._run(event, trace_id)  # (5)
+        visit.step("function")
+        return answer
 
     # --- (1) target ---------------------------------------------------------------------------------------------------
 

@@ -1,18 +1,22 @@
-"""CloudFront's origin access control for function URLs: signs a request after the edge function, as the distribution.
+"""CloudFront's origin access control for function URLs and buckets: signs a request at the end, as the distribution.
 
 Written from the outside, by public captures of what arrives at functions: an assumed role in an account of
 AWS's own, `x-amz-source-arn` and `x-amz-source-account` beside the usual four headers, whatever `Authorization` there
 was replaced. The signature is botocore's; nothing is shared with the signer in `edge/`.
 
+The signature for a bucket is S3's: a scope of its own, and a path that is not encoded a second time.
+
 Source: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-restricting-access-to-lambda.html
+and …/private-content-restricting-access-to-s3.html
 """
 
 import hashlib
+import re
 import secrets
 from typing import Final
 from urllib.parse import urlsplit
 
-from botocore.auth import SigV4Auth
+from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
@@ -23,6 +27,8 @@ SERVICE: Final = "cloudfront.amazonaws.com"
 _ACCOUNT_ID: Final = "444455556666"  # stands for AWS's own, whichever it is
 _ROLE: Final = "OriginAccessControlRole"
 _SESSION: Final = "OriginAccessSession"
+
+_S3_HOST: Final = re.compile(r".+\.s3\.([a-z0-9-]+)\.amazonaws\.com")
 
 _EMPTY_SHA256: Final = hashlib.sha256(b"").hexdigest()
 _REPLACED: Final = frozenset(
@@ -80,7 +86,13 @@ class OriginAccessSigner:
         )
         credential = self.credential
         keys = Credentials(credential.access_key_id, credential.secret_access_key, credential.session_token)
-        SigV4Auth(keys, "lambda", _region(request.origin.domain_name)).add_auth(signed)
+        domain = request.origin.domain_name
+        signer = (
+            S3SigV4Auth(keys, "s3", bucket_region(domain))
+            if request.origin.kind == "s3"
+            else SigV4Auth(keys, "lambda", _region(domain))
+        )
+        signer.add_auth(signed)
         added = [(name.encode(), str(value).encode()) for name, value in signed.headers.items() if name != "Host"]
         replaced = _REPLACED | {name.lower() for name, _ in added}
         return [*(header for header in headers if header[0].lower() not in replaced), *added]
@@ -90,3 +102,13 @@ def _region(host: str) -> str:
     """Return the region of a function URL's host: its third label."""
     labels = (urlsplit(f"//{host}").hostname or "").split(".")
     return labels[2] if len(labels) > 2 else ""
+
+
+def bucket_region(host: str) -> str:
+    """Return the region of a bucket's regional host; CloudFront wants that one, since the global one redirects.
+
+    >>> bucket_region("my.bucket.s3.eu-west-1.amazonaws.com")
+    'eu-west-1'
+    """
+    match = _S3_HOST.fullmatch(host)
+    return match[1] if match else ""

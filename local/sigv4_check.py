@@ -280,8 +280,8 @@ def axes_of(request: WireRequest, signed_headers: tuple[bytes, ...]) -> list[str
 # --- canonical request ------------------------------------------------------------------------------------------------
 
 
-def canonical_path(path: bytes, reading: Reading = DOCUMENTED) -> bytes:
-    """Return the canonical path: the wire path, every segment URI-encoded once more.
+def canonical_path(path: bytes, reading: Reading = DOCUMENTED, service: str = "lambda") -> bytes:
+    """Return the canonical path: the wire path, every segment URI-encoded once more; for S3 as it is.
 
     "URI-encode each path segment twice", except for Amazon S3; the wire path is already encoded once.
 
@@ -294,7 +294,7 @@ def canonical_path(path: bytes, reading: Reading = DOCUMENTED) -> bytes:
         path = _without_dots(path)
     if "slashes" in reading:
         path = re.sub(rb"/{2,}", b"/", path)
-    return quote(path, safe="/-._~").encode()
+    return quote(path, safe="/-._~%" if service == "s3" else "/-._~").encode()
 
 
 def _without_dots(path: bytes) -> bytes:
@@ -396,11 +396,13 @@ def join_canonical(
     return b"\n".join([*lines, b";".join(name for name, _ in headers), payload_hash])
 
 
-def canonical_request(request: WireRequest, signed_headers: tuple[bytes, ...], reading: Reading = DOCUMENTED) -> bytes:
+def canonical_request(
+    request: WireRequest, signed_headers: tuple[bytes, ...], reading: Reading = DOCUMENTED, service: str = "lambda"
+) -> bytes:
     """Return the canonical request under one reading; the payload hash is that of the body's own bytes."""
     return join_canonical(
         method=request.method,
-        path=canonical_path(request.path, reading),
+        path=canonical_path(request.path, reading, service),
         query=canonical_query(request.query, reading),
         headers=canonical_headers(request, signed_headers, reading),
         payload_hash=request.body_sha256,
@@ -451,8 +453,8 @@ def verify(
     Args:
         request: What was on the wire.
         lookup: Finds the credential of an access key id.
-        region: The function URL's.
-        service: ``lambda``.
+        region: The function URL's, or the bucket's.
+        service: ``lambda``, or ``s3``, which canonicalises paths differently.
         now: Seconds since the epoch.
 
     Raises:
@@ -475,12 +477,12 @@ def verify(
             INVALID_SIGNATURE, MISMATCH, why, authorization=authorization, credential=credential
         )
 
-    canonical = canonical_request(request, authorization.signed_headers)
+    canonical = canonical_request(request, authorization.signed_headers, service=service)
     differing = [  # (7)
         AXES[axis][0]
         for axis in axes_of(request, authorization.signed_headers)
         if axis in {"path-escape", "query-escape"}
-        or canonical_request(request, authorization.signed_headers, frozenset({axis})) != canonical
+        or canonical_request(request, authorization.signed_headers, frozenset({axis}), service) != canonical
     ]
     if differing:
         raise mismatch(

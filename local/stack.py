@@ -5,6 +5,7 @@ What there is, in the order in which it starts (design, section 10)::
     ports          bound first: a taken one is named before anything is started
     emulator       ministack, a child process                     ┐
     assembly       the CDK app, synthesised or from the cache     ├ at the same time
+    page           web/dist, built or as it is                    │
     API clients    boto3 reads its models                         ┘
     deployment     the synthesised template, in the emulator      ┐ at the same time
     bundle         the edge function for this machine, or cached  ┘
@@ -21,7 +22,7 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,8 @@ import boto3.exceptions
 import uvicorn
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local import build, deploy, emulator, ports, processes, serving
-from local.behaviors import DistributionError, read_distribution
+from local import build, deploy, emulator, ports, processes, serving, static_site
+from local.behaviors import DistributionError, DistributionView, read_distribution
 from local.build import BuildError
 from local.console import Console, EdgeLog
 from local.control import ControlEndpoint
@@ -44,11 +45,14 @@ from local.function_url import FunctionUrlDoor, InvokeResult
 from local.function_url import server_config as door_server_config
 from local.invoker import EmulatorInvoker
 from local.login import LoginFront
-from local.oac import OriginAccessSigner
+from local.oac import OriginAccessSigner, bucket_region
 from local.ports import PortError, PortRequest
 from local.principals import IamPolicies, StaticCredentials
 from local.runtime import EdgeFunctionError, EdgeRuntime
+from local.s3_door import BucketDoor
 from local.state_folder import AlreadyRunningError, StateFolder
+from local.trace_book import TraceBook
+from local.trace_server import TraceEndpoint
 
 EMULATOR_PYTHON = build.PROJECT / ".venv-emulator" / "bin" / "python"
 RUNTIME_CLIENT = build.PROJECT / ".venv-runtime"
@@ -74,7 +78,9 @@ class Options:
         quiet: Print errors only.
         signing: Who signs for the function URLs: `sigv4`, the edge function; `oac`, CloudFront.
         settings: File with settings that the local edge function gets beyond the synthesised ones; None: none.
+        assembly: Cloud assembly to deploy instead of the project's own; None: the project's.
         parent_pid: Stop when this process is no longer our parent; None: whatever becomes of the parent.
+        trace_port: The trace page's port.
     """
 
     port: int
@@ -86,7 +92,9 @@ class Options:
     quiet: bool
     signing: str = "sigv4"
     settings: Path | None = None
+    assembly: Path | None = None
     parent_pid: int | None = None
+    trace_port: int = 0
 
 
 class StoppedEarlyError(Exception):
@@ -238,6 +246,7 @@ class System:
         self._console = console
         self._parts = contextlib.AsyncExitStack()
         self._emulator: Emulator | None = None
+        self._trace = TraceBook()
 
     async def start(self) -> None:
         """Start everything, in the order of the module's table, and publish `outputs.json`."""
@@ -246,13 +255,14 @@ class System:
         with console.step("ports") as note:
             gateway_socket, login_socket, door_sockets, emulator_port = self._bind()
             aws_socket, control_socket = self._bind_unlisted("AWS as the edge sees it"), self._bind_unlisted("faults")
+            trace, trace_socket = self._bind_trace()
             note.text = (
                 f"127.0.0.1: gateway {_port(gateway_socket)}, sign-in {_port(login_socket)}, emulator {emulator_port}"
             )
         clients = _Clients(emulator.endpoint_url(emulator_port))
         async with _together() as group:
             started = group.create_task(self._start_emulator(emulator_port))
-            synthesised = group.create_task(self._synthesise())
+            synthesised = group.create_task(self._build())
             group.create_task(asyncio.to_thread(clients.make_all))
         self._emulator = started.result()
         assembly, digest = synthesised.result()
@@ -288,41 +298,37 @@ class System:
             view = group.create_task(
                 asyncio.to_thread(read_distribution, clients("cloudfront"), deployment.output("DistributionId"))
             )
+            if "SiteBucket" in deployment.outputs:
+                group.create_task(self._put_site(clients, deployment, _url(gateway_socket), _url(login_socket)))
         username, password = demo.result()
         faults.edge = edge.result()
 
         with console.step("servers") as note:
             doors = self._doors(clients, deployment, directory, door_sockets)
-            addresses = {host: (ports.HOST, _port(sock)) for host, (_, sock) in doors.items()}
+            buckets = self._bucket_doors(clients, view.result(), directory)
+            addresses = {host: (ports.HOST, _port(sock)) for host, (_, sock) in (doors | buckets).items()}
             signer = OriginAccessSigner(distribution_id=view.result().distribution_id, account_id=emulator.ACCOUNT_ID)
             directory.add(signer.credential)
             twin = EdgeTwin(
-                config=view.result(),
+                config=static_site.with_local_login(
+                    view.result(), deployed=deployment.outputs.get("LoginUrl", ""), local=_url(login_socket)
+                ),
                 invoke=edge.result().invoke,
                 resolve=addresses.__getitem__,
                 console=console.line,
                 sign=signer,
+                observe=self._trace.take_exchange,
             )
-            login = LoginFront(
-                port=_port(login_socket),
-                emulator_url=self._emulator.url,
-                cognito=clients("cognito-idp"),
-                user_pool_id=deployment.output("UserPoolId"),
-                outputs_file=_short(self._folder.outputs),
-                console=console.line,
-            )
-            self._parts.callback(login.close)
-            for config, sock, name in (
-                *((config, sock, f"function URL {host}") for host, (config, sock) in doors.items()),
+            login = self._login_front(clients, deployment, login_socket)
+            await self._serve(
+                *((config, sock, f"origin {host}") for host, (config, sock) in (doors | buckets).items()),
                 (serving.plain_config(login), login_socket, "sign-in front"),
                 (serving.plain_config(proxy), aws_socket, "AWS as the edge sees it"),
                 (serving.plain_config(control), control_socket, "faults"),
+                (serving.plain_config(trace), trace_socket, "trace page"),
                 (uvicorn.Config(twin, **uvicorn_settings()), gateway_socket, "gateway"),
-            ):
-                server = serving.Serving(config, sock, name)
-                self._parts.push_async_callback(server.stop)
-                await server.start()
-            note.text = f"gateway, sign-in front, {len(doors)} function URL{'s' if len(doors) != 1 else ''}"
+            )
+            note.text = f"gateway, sign-in front, {_counted(deployment.function_urls, buckets)}"
 
         outputs = {
             "gateway_url": _url(gateway_socket),
@@ -338,9 +344,21 @@ class System:
             "region": emulator.REGION,
             "parameter_prefix": deployment.output("ParameterPrefix"),
         }
+        self._parts.push_async_callback(trace.close)
         self._parts.enter_context(control.published(self._folder.path))
+        self._parts.enter_context(trace.published(self._folder.path))
         self._folder.publish(outputs)
-        console.line(_how_to_use(outputs, self._folder, console.elapsed_s))
+        console.line(
+            _how_to_use(
+                outputs, self._folder, console.elapsed_s, trace.page, with_page="SiteBucket" in deployment.outputs
+            )
+        )
+
+    async def _serve(self, *servers: tuple[uvicorn.Config, socket.socket, str]) -> None:
+        for config, sock, name in servers:
+            server = serving.Serving(config, sock, name)
+            self._parts.push_async_callback(server.stop)
+            await server.start()
 
     async def serve_until(self, stop: asyncio.Future[int]) -> None:
         """Wait for *stop*.
@@ -382,11 +400,16 @@ class System:
         request = PortRequest(options.emulator_port, "the emulator", "--emulator-port")
         return gateway, login, [first_door], ports.reserve(request, patience_s=patience_s)
 
-    def _bind_unlisted(self, purpose: str) -> socket.socket:
-        """Bind any free port, for what nobody types the address of."""
-        sock = ports.listen(PortRequest(0, purpose, ""))
+    def _bind_unlisted(self, purpose: str, port: int = 0, option: str = "") -> socket.socket:
+        """Bind any free port, for what nobody types the address of; or the one that an option chose."""
+        sock = ports.listen(PortRequest(port, purpose, option))
         self._parts.callback(sock.close)
         return sock
+
+    def _bind_trace(self) -> tuple[TraceEndpoint, socket.socket]:
+        """Bind the trace page's port, and make the page's server."""
+        sock = self._bind_unlisted("the trace page", self._options.trace_port, "--trace-port")
+        return TraceEndpoint(port=_port(sock), book=self._trace), sock
 
     async def _start_emulator(self, port: int) -> Emulator:
         with self._console.step("emulator") as note:
@@ -398,21 +421,37 @@ class System:
     async def _synthesise(self) -> tuple[Path, str]:
         with self._console.step("synth") as note:
             digest = await asyncio.to_thread(build.inputs_digest)
+            if self._options.assembly is not None:
+                note.text = f"none: the assembly is {_short(self._options.assembly)}"
+                return self._options.assembly, digest
             context = {"signing": "oac"} if self._options.signing == "oac" else {}
             assembly = await build.synthesise(self._options.cache_dir, digest, self._folder.path / "synth.log", context)
             note.text = "unchanged since the last run" if assembly.cached else "CDK app synthesised"
         return assembly.folder, digest
 
+    async def _build(self) -> tuple[Path, str]:
+        """Synthesise the app and build the page, at the same time."""
+        async with _together() as group:
+            synthesised = group.create_task(self._synthesise())
+            group.create_task(self._build_page())
+        return synthesised.result()
+
+    async def _build_page(self) -> None:
+        if self._options.assembly is None:
+            with self._console.step("page") as note:
+                note.text = await build.web_page(self._folder.path / "web.log")
+
     async def _deploy(self, clients: _Clients, assembly: Path) -> Deployment:
         with self._console.step("deploy") as note:
-            deployment = await asyncio.to_thread(deploy.deploy, clients, assembly)
+            stack_name = deploy.stack_in(assembly)
+            deployment = await asyncio.to_thread(deploy.deploy, clients, assembly, stack_name)
             left_out = ", ".join(sorted(set(deployment.left_out.values()))) or "nothing"
-            note.text = f"{deploy.STACK_NAME} in the emulator; left out: {left_out}"
+            note.text = f"{stack_name} in the emulator; left out: {left_out}"
         return deployment
 
     async def _bundle(self, assembly: Path, digest: str) -> Path:
         with self._console.step("bundle") as note:
-            settings = build.synthesised_settings(assembly, deploy.STACK_NAME)
+            settings = build.synthesised_settings(assembly, deploy.stack_in(assembly))
             if self._options.settings is not None:
                 settings = build.with_settings(settings, self._options.settings)
             log = self._folder.path / "bundle.log"
@@ -433,6 +472,11 @@ class System:
             self._parts.push_async_callback(_cancel, renewal)
             log = EdgeLog(self._folder.path / "edge.log", self._console)
             self._parts.callback(log.close)
+
+            def on_log_line(line: str) -> None:
+                log.write(line)
+                self._trace.take_line(line)
+
             runtime = EdgeRuntime(
                 bundle=bundle,
                 runtime_client=RUNTIME_CLIENT,
@@ -442,7 +486,7 @@ class System:
                 handler=deployment.edge["Handler"],
                 timeout_s=deployment.edge["Timeout"],
                 memory_mb=deployment.edge["MemorySize"],
-                log=log.write,
+                log=on_log_line,
             )
             self._parts.push_async_callback(runtime.stop)
             try:
@@ -483,9 +527,69 @@ class System:
                 policies=policies,
                 invoke=invoke,
                 console=self._console.line,
+                observe=self._trace.take_visit,
             )
             doors[function.host] = (door_server_config(door), sock)
         return doors
+
+    def _login_front(self, clients: _Clients, deployment: Deployment, sock: socket.socket) -> LoginFront:
+        assert self._emulator is not None  # noqa: S101 - it was started before
+        login = LoginFront(
+            port=_port(sock),
+            emulator_url=self._emulator.url,
+            cognito=clients("cognito-idp"),
+            user_pool_id=deployment.output("UserPoolId"),
+            outputs_file=_short(self._folder.outputs),
+            console=self._console.line,
+        )
+        self._parts.callback(login.close)
+        return login
+
+    def _bucket_doors(
+        self, clients: _Clients, view: DistributionView, directory: StaticCredentials
+    ) -> dict[str, tuple[uvicorn.Config, socket.socket]]:
+        """Return a server for each bucket that CloudFront signs for, by the bucket's host."""
+        hosts = {behavior.origin.domain_name for behavior in view.behaviors if behavior.origin.kind == "s3"}
+        doors: dict[str, tuple[uvicorn.Config, socket.socket]] = {}
+        for host in sorted(hosts):
+            door = BucketDoor(
+                bucket=host.rpartition(".s3.")[0],
+                host=host,
+                region=bucket_region(host),
+                account_id=emulator.ACCOUNT_ID,
+                s3=clients("s3"),
+                credentials=directory,
+                console=self._console.line,
+            )
+            doors[host] = (serving.plain_config(door), self._bind_unlisted("a bucket"))
+        return doors
+
+    async def _put_site(self, clients: _Clients, deployment: Deployment, gateway_url: str, login_url: str) -> None:
+        """Put the site's files, and let its pages sign in from the gateway's address."""
+        with self._console.step("site") as note:
+            pool_id, client_id = deployment.output("UserPoolId"), deployment.output("ClientId")
+            config = {
+                "region": emulator.REGION,
+                "user_pool_id": pool_id,
+                "client_id": client_id,
+                "login_url": login_url,
+                "issuer": None,
+                "api": "/api",
+            }
+            async with _together() as group:
+                files = group.create_task(
+                    asyncio.to_thread(static_site.put, clients("s3"), deployment.output("SiteBucket"), config)
+                )
+                group.create_task(
+                    asyncio.to_thread(
+                        static_site.admit_pages,
+                        clients("cognito-idp"),
+                        user_pool_id=pool_id,
+                        client_id=client_id,
+                        gateway_url=gateway_url,
+                    )
+                )
+            note.text = f"{files.result()} in bucket {deployment.output('SiteBucket')}"
 
     def _further_door(self, index: int, function: FunctionUrl) -> socket.socket:
         first = self._options.function_url_port
@@ -528,6 +632,10 @@ def _url(sock: socket.socket) -> str:
     return f"http://{ports.HOST}:{_port(sock)}"
 
 
+def _counted(urls: Sized, buckets: Sized) -> str:
+    return f"{len(urls)} function URL{'s' if len(urls) != 1 else ''}{', site' if buckets else ''}"
+
+
 def _short(path: Path) -> str:
     """Return *path* as a person would type it here."""
     with contextlib.suppress(ValueError):
@@ -535,7 +643,9 @@ def _short(path: Path) -> str:
     return str(path)
 
 
-def _how_to_use(outputs: Mapping[str, Any], folder: StateFolder, elapsed_s: float) -> str:
+def _how_to_use(
+    outputs: Mapping[str, Any], folder: StateFolder, elapsed_s: float, trace: str, *, with_page: bool
+) -> str:
     """Return the text that tells what runs and what to type next."""
     python = "python" if shutil.which("python") else "python3"
     if folder.path != build.PROJECT / ".local":  # where the scripts look unless they are told otherwise
@@ -544,6 +654,10 @@ def _how_to_use(outputs: Mapping[str, Any], folder: StateFolder, elapsed_s: floa
     urls = "\n".join(
         f"  function URL  {url}  ({name}; takes signed requests only)" for name, url in outputs["function_urls"].items()
     )
+    file = shlex.quote(_short(folder.outputs))
+    page = f"""
+Open {outputs["gateway_url"]}/ in a browser and sign in as {outputs["username"]}. The password: grep password {file}
+"""
     return f"""
 Ready after {elapsed_s:.1f} s.
 
@@ -551,8 +665,10 @@ Ready after {elapsed_s:.1f} s.
   sign-in       {outputs["login_url"]}
 {urls}
   AWS emulator  {outputs["aws_endpoint_url"]}
-  demo user     {outputs["username"]}  (password in {shlex.quote(_short(folder.outputs))})
-
+  demo user     {outputs["username"]}  (password in {file})
+  trace         {trace}
+                (every request on its way, live; the address is this run's secret)
+{page if with_page else ""}
 Type in another terminal, in the project's folder:
 
   curl -i {whoami}

@@ -46,6 +46,7 @@ class Stack:
         parameter_prefix: First part of the gateway's parameter names in SSM.
         parameter_region: AWS region of those parameters.
         distribution_id: The CloudFront distribution; None where the outputs do not say.
+        site_bucket: The S3 bucket of the static site; None where there is none, or the outputs do not say.
         aws_endpoint_url: The emulator's URL; None means AWS itself.
         profile: Name of the AWS profile to use; None means the SDK's own choice.
         username: The local system's demo user; None when deployed.
@@ -59,6 +60,7 @@ class Stack:
     parameter_prefix: str
     parameter_region: str = DEFAULT_REGION
     distribution_id: str | None = None
+    site_bucket: str | None = None
     aws_endpoint_url: str | None = None
     profile: str | None = None
     username: str | None = None
@@ -234,7 +236,7 @@ def _deployed(name: str, *, region: str, profile: str | None) -> Stack:
         "login_url": "LoginUrl",
         "parameter_prefix": "ParameterPrefix",
     }
-    optional = {"parameter_region": "Region", "distribution_id": "DistributionId"}
+    optional = {"parameter_region": "Region", "distribution_id": "DistributionId", "site_bucket": "SiteBucket"}
     return Stack.from_outputs(name, outputs, names, optional=optional, profile=profile)
 
 

@@ -65,7 +65,11 @@ class Account:
             config["DistributionConfig"]["DefaultCacheBehavior"],
             *config["DistributionConfig"]["CacheBehaviors"]["Items"],
         ]
-        versions = {one["LambdaFunctionAssociations"]["Items"][0]["LambdaFunctionARN"] for one in behaviours}
+        versions = {
+            association["LambdaFunctionARN"]
+            for one in behaviours
+            for association in (one.get("LambdaFunctionAssociations") or {}).get("Items") or []
+        }
         assert len(versions) == 1
         return versions.pop().rpartition(":")[2]
 
@@ -90,6 +94,7 @@ def test_the_example_is_deployed_changed_rolled_back_and_removed(account, tmp_pa
     outputs = account.outputs()
     assert f"GatewayUrl = {outputs['GatewayUrl']}" in first.stdout
     assert account.running_version() == "1"
+    assert f"deploy: site: {outputs['SiteBucket']}: " in first.stderr
     pool = outputs["UserPoolId"]
     assert account.client("cognito-idp").list_users(UserPoolId=pool)["Users"] == []
 
@@ -111,6 +116,9 @@ def test_the_example_is_deployed_changed_rolled_back_and_removed(account, tmp_pa
     gone = account.done("destroy", "--yes", "--assembly", tmp_path / "oac")
     assert "has let go of its edge function" in gone.stderr
     assert f"user pool {pool} with about 0 users: `aws cognito-idp delete-user-pool" in gone.stderr
+    (table,) = account.client("dynamodb").list_tables()["TableNames"]
+    assert f"delete-table --region us-east-1 --table-name {table}" in gone.stderr
+    assert outputs["SiteBucket"] not in [one["Name"] for one in account.client("s3").list_buckets()["Buckets"]]
     assert account.client("lambda").list_functions()["Functions"] == []
     assert account.client("cloudfront").list_distributions()["DistributionList"].get("Items", []) == []
     again = account.done("destroy", "--yes")

@@ -46,9 +46,9 @@ def allow(action, resource, condition=None):
     }
 
 
-def own_logs(template):
+def own_logs(template, name):
     """Write to one's own log group: two actions, one group."""
-    group, _ = template.one("AWS::Logs::LogGroup")
+    group, _ = template.one("AWS::Logs::LogGroup", below=name)
     return allow(["logs:CreateLogStream", "logs:PutLogEvents"], {"Fn::GetAtt": [group, "Arn"]})
 
 
@@ -69,12 +69,20 @@ def replica_logs(template):
     )
 
 
-def call(function_arn):
-    """Call one function, through its URL, signed: both permissions, each under the condition that only it knows."""
+def call(*function_arns):
+    """Call these functions, through their URLs, signed: both permissions, each under the condition that only it knows."""
+    arns = list(function_arns)
     return [
-        allow("lambda:InvokeFunctionUrl", function_arn, {"StringEquals": {"lambda:FunctionUrlAuthType": "AWS_IAM"}}),
-        allow("lambda:InvokeFunction", function_arn, {"Bool": {"lambda:InvokedViaFunctionUrl": "true"}}),
+        allow("lambda:InvokeFunctionUrl", arns, {"StringEquals": {"lambda:FunctionUrlAuthType": "AWS_IAM"}}),
+        allow("lambda:InvokeFunction", arns, {"Bool": {"lambda:InvokedViaFunctionUrl": "true"}}),
     ]
+
+
+def use_items(template):
+    """Use a table's items, by the four operations that the books are made of; not the table itself, no Scan, no batch."""
+    table, _ = template.one("AWS::DynamoDB::Table")
+    actions = [f"dynamodb:{name}" for name in ("DeleteItem", "GetItem", "PutItem", "Query")]
+    return allow(actions, {"Fn::GetAtt": [table, "Arn"]})
 
 
 @pytest.mark.parametrize(
@@ -90,23 +98,27 @@ def call(function_arn):
     ],
 )
 def test_every_role_gets_exactly_this(variants, name, parameter_region):
-    """Two roles, and nothing that is not written here; a new permission has to be written here as well."""
+    """Three roles, and nothing that is not written here; a new permission has to be written here as well."""
     found = roles(variants, name)
-    assert set(found) == {"ApiRole", "GatewayEdgeRole"}  # logical ids, less their hashes
+    assert set(found) == {"ApiRole", "BooksApiRole", "GatewayEdgeRole"}  # logical ids, less their hashes
 
     template, trust, statements = found["ApiRole"]
     assert trust == [{"Action": "sts:AssumeRole", "Effect": "Allow", "Principal": LAMBDA_ALONE}]
-    assert statements == [own_logs(template)]
+    assert statements == [own_logs(template, "ApiLogs")]
+
+    template, trust, statements = found["BooksApiRole"]
+    assert trust == [{"Action": "sts:AssumeRole", "Effect": "Allow", "Principal": LAMBDA_ALONE}]
+    assert statements == [own_logs(template, "BooksApiLogs"), use_items(template)]
 
     template, trust, statements = found["GatewayEdgeRole"]
     assert trust == [{"Action": "sts:AssumeRole", "Effect": "Allow", "Principal": EDGE}]
     if "oac" in name:
         calls = []
     elif name.startswith("far"):
-        calls = call(joined("arn:aws:lambda:eu-west-1:", ACCOUNT, ":function:cognito-edge-gateway-api"))
+        names = ("cognito-edge-gateway-api", "cognito-edge-gateway-books")
+        calls = call(*(joined("arn:aws:lambda:eu-west-1:", ACCOUNT, f":function:{one}") for one in names))
     else:
-        url, _ = template.one("AWS::Lambda::Url")
-        calls = call({"Fn::GetAtt": [url, "FunctionArn"]})
+        calls = call(*({"Fn::GetAtt": [url, "FunctionArn"]} for url in sorted(template.all("AWS::Lambda::Url"))))
     assert statements == [read_parameters(parameter_region), *calls, replica_logs(template)]
 
 

@@ -18,7 +18,8 @@ def distribution(template):
 
 @pytest.fixture(scope="session")
 def behaviours(distribution):
-    return [distribution["DefaultCacheBehavior"], *distribution["CacheBehaviors"]]
+    """The gateway's; the default one is the public site's (test_site.py)."""
+    return distribution["CacheBehaviors"]
 
 
 @pytest.fixture(scope="session")
@@ -64,14 +65,15 @@ def parameter_arn(name):
 
 class TestDistribution:
     def test_every_behaviour_runs_the_gateway_with_the_body(self, behaviours, template):
-        """No path leaves the gateway out, and the event is origin-request with the body included."""
+        """No function's path leaves the gateway out, and the event is origin-request with the body included."""
         version, _ = template.one("AWS::Lambda::Version")
         expected = [{"EventType": "origin-request", "IncludeBody": True, "LambdaFunctionARN": {"Ref": version}}]
         assert [behaviour["LambdaFunctionAssociations"] for behaviour in behaviours] == [expected] * len(behaviours)
 
-    def test_the_api_has_a_behaviour_of_its_own(self, distribution):
-        """A static site can later take the default behaviour without moving the API."""
-        assert [behaviour["PathPattern"] for behaviour in distribution["CacheBehaviors"]] == ["/api/*"]
+    def test_each_function_has_a_behaviour_of_its_own(self, behaviours):
+        """The narrower pattern first: CloudFront takes the first one that matches."""
+        assert [behaviour["PathPattern"] for behaviour in behaviours] == ["/api/books*", "/api/*"]
+        assert len({behaviour["TargetOriginId"] for behaviour in behaviours}) == 2
 
     def test_nothing_is_cached(self, behaviours):
         """A cached answer would skip the token check."""
@@ -93,19 +95,24 @@ class TestDistribution:
         """A CloudFront function could change the request after nobody looks any more."""
         assert not any(behaviour.get("FunctionAssociations") for behaviour in behaviours)
 
-    def test_the_origin_is_the_function_url_over_tls(self, distribution, template):
+    @pytest.mark.parametrize(("pattern", "name"), [("/api/*", "ApiFunction"), ("/api/books*", "BooksApiFunction")])
+    def test_the_origin_is_the_function_url_over_tls(self, distribution, template, pattern, name):
         """The configured origin is the real host: CloudFront resolves it before the function runs."""
-        url, _ = template.one("AWS::Lambda::Url")
-        (origin,) = distribution["Origins"]
+        url, _ = template.one("AWS::Lambda::Url", below=name)
+        (target,) = [one["TargetOriginId"] for one in distribution["CacheBehaviors"] if one["PathPattern"] == pattern]
+        (origin,) = [one for one in distribution["Origins"] if one["Id"] == target]
         assert origin["DomainName"] == {
             "Fn::Select": [2, {"Fn::Split": ["/", {"Fn::GetAtt": [url, "FunctionUrl"]}]}],
         }
         assert origin["CustomOriginConfig"] == {"OriginProtocolPolicy": "https-only", "OriginSSLProtocols": ["TLSv1.2"]}
 
-    def test_there_is_no_origin_access_control(self, template, distribution):
+    def test_no_function_has_an_origin_access_control(self, template, distribution):
         """CloudFront's own signature would replace the gateway's."""
-        assert not template.all("AWS::CloudFront::OriginAccessControl")
-        assert not any("OriginAccessControlId" in origin for origin in distribution["Origins"])
+        _, control = template.one("AWS::CloudFront::OriginAccessControl")
+        assert control["Properties"]["OriginAccessControlConfig"]["OriginAccessControlOriginType"] == "s3"
+        functions = [origin for origin in distribution["Origins"] if "CustomOriginConfig" in origin]
+        assert len(functions) == 2
+        assert not any("OriginAccessControlId" in origin for origin in functions)
 
     def test_it_speaks_http_2_and_3(self, distribution):
         """Both, over IPv4 and IPv6."""
@@ -180,20 +187,20 @@ class TestEdgeRole:
         assert statement["Action"] == "ssm:GetParameters"
         assert statement["Resource"] == [parameter_arn(name) for name in ("client-id", "policy", "user-pool-id")]
 
-    def test_it_may_call_the_function_url_when_that_wants_a_signature(self, edge_statements, template):
-        """The first of the two permissions that function URLs want, on the one function."""
-        url, _ = template.one("AWS::Lambda::Url")
+    def test_it_may_call_the_function_urls_when_they_want_a_signature(self, edge_statements, template):
+        """The first of the two permissions that function URLs want, on these two functions."""
+        arns = [{"Fn::GetAtt": [url, "FunctionArn"]} for url in sorted(template.all("AWS::Lambda::Url"))]
         statement = edge_statements["CallFunctionUrls"]
         assert statement["Action"] == "lambda:InvokeFunctionUrl"
-        assert statement["Resource"] == {"Fn::GetAtt": [url, "FunctionArn"]}
+        assert statement["Resource"] == arns
         assert statement["Condition"] == {"StringEquals": {"lambda:FunctionUrlAuthType": "AWS_IAM"}}
 
-    def test_it_may_invoke_the_function_through_its_url_only(self, edge_statements, template):
-        """The second one; without the condition the role could invoke the function with a forged event."""
-        url, _ = template.one("AWS::Lambda::Url")
+    def test_it_may_invoke_the_functions_through_their_urls_only(self, edge_statements, template):
+        """The second one; without the condition the role could invoke the functions with a forged event."""
+        arns = [{"Fn::GetAtt": [url, "FunctionArn"]} for url in sorted(template.all("AWS::Lambda::Url"))]
         statement = edge_statements["InvokeThroughFunctionUrls"]
         assert statement["Action"] == "lambda:InvokeFunction"
-        assert statement["Resource"] == {"Fn::GetAtt": [url, "FunctionArn"]}
+        assert statement["Resource"] == arns
         assert statement["Condition"] == {"Bool": {"lambda:InvokedViaFunctionUrl": "true"}}
 
     def test_it_writes_its_replicas_log_group_in_every_region(self, edge_statements, edge):
@@ -232,8 +239,8 @@ class TestParameters:
 
 class TestBackend:
     def test_its_url_wants_signatures_and_adds_no_cors(self, template, backend):
-        """The one function URL is AWS_IAM, buffered, with no CORS of its own."""
-        assert template.properties("AWS::Lambda::Url") == {
+        """The function URL is AWS_IAM, buffered, with no CORS of its own."""
+        assert template.properties("AWS::Lambda::Url", below="ApiFunction") == {
             "AuthType": "AWS_IAM",
             "InvokeMode": "BUFFERED",
             "TargetFunctionArn": {"Fn::GetAtt": [backend[0], "Arn"]},
@@ -258,7 +265,7 @@ class TestBackend:
 
     def test_its_role_writes_its_own_logs_and_nothing_else(self, template):
         """Two actions, one log group, that ends after a month."""
-        group, body = template.one("AWS::Logs::LogGroup")
+        group, body = template.one("AWS::Logs::LogGroup", below="ApiLogs")
         role, role_body = template.one("AWS::IAM::Role", below="ApiRole")
         policy = template.properties("AWS::IAM::Policy", below="ApiRole")
         assert "ManagedPolicyArns" not in role_body["Properties"]
@@ -313,12 +320,15 @@ class TestIdentity:
         """A program on somebody's machine keeps no secret."""
         assert client["GenerateSecret"] is False
 
-    def test_callbacks_are_fixed_ports_of_this_machine(self, client):
-        """Cognito compares the whole address, and codes must not travel."""
+    def test_callbacks_are_fixed_ports_of_this_machine_and_the_site(self, client, template):
+        """Cognito compares the whole address, and codes must not travel in the clear."""
+        distribution, _ = template.one("AWS::CloudFront::Distribution")
+        site = {"Fn::Join": ["", ["https://", {"Fn::GetAtt": [distribution, "DomainName"]}, "/"]]}
         assert client["CallbackURLs"] == [
-            f"http://{host}:{port}/callback" for host in ("localhost", "127.0.0.1") for port in (8976, 8977)
+            *(f"http://{host}:{port}/callback" for host in ("localhost", "127.0.0.1") for port in (8976, 8977)),
+            site,
         ]
-        assert client["LogoutURLs"] == ["http://localhost:8976/"]
+        assert client["LogoutURLs"] == ["http://localhost:8976/", site]
 
     def test_sign_in_does_not_tell_who_exists(self, client):
         """The same answer for a wrong name and a wrong password."""
@@ -360,6 +370,7 @@ class TestStack:
         assert set(template.document["Outputs"]) == {
             *("GatewayUrl", "DistributionId", "UserPoolId", "ClientId", "LoginUrl", "ParameterPrefix", "Region"),
             *("EdgeFunctionVersionArn", "EdgeRoleArn", "FunctionUrlApi"),
+            *("FunctionUrlBooks", "BooksTable", "SiteBucket"),
         }
 
     def test_no_statement_allows_everything(self, template):
@@ -381,4 +392,6 @@ class TestStack:
             *("AWS::Cognito::UserPool", "AWS::Cognito::UserPoolClient", "AWS::Cognito::UserPoolDomain"),
             *("AWS::Cognito::ManagedLoginBranding", "AWS::IAM::Policy", "AWS::IAM::Role"),
             *("AWS::Logs::LogGroup", "AWS::SSM::Parameter"),
+            *("AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::S3::BucketPolicy"),
+            *("AWS::CloudFront::OriginAccessControl", "AWS::CloudFront::ResponseHeadersPolicy"),
         }

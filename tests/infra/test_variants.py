@@ -44,7 +44,7 @@ class TestOac:
     def test_cloudfront_signs_for_the_function(self, variants):
         """One access control for function URLs, which always signs; the origin uses it."""
         oac = template(variants, "oac")
-        control, body = oac.one("AWS::CloudFront::OriginAccessControl")
+        control, body = oac.one("AWS::CloudFront::OriginAccessControl", below="GatewayAccessControl")
         config = body["Properties"]["OriginAccessControlConfig"]
         kind = {name: config[name] for name in ("OriginAccessControlOriginType", "SigningBehavior", "SigningProtocol")}
         assert kind == {
@@ -53,16 +53,20 @@ class TestOac:
             "SigningProtocol": "sigv4",
         }
         assert len(config["Name"]) <= 64
-        (origin,) = oac.properties("AWS::CloudFront::Distribution")["DistributionConfig"]["Origins"]
-        assert origin["OriginAccessControlId"] == {"Fn::GetAtt": [control, "Id"]}
+        origins = oac.properties("AWS::CloudFront::Distribution")["DistributionConfig"]["Origins"]
+        functions = [origin for origin in origins if "CustomOriginConfig" in origin]
+        expected = {"Fn::GetAtt": [control, "Id"]}
+        assert [origin["OriginAccessControlId"] for origin in functions] == [expected, expected]
 
-    def test_only_this_distribution_may_call_and_only_through_the_url(self, variants):
+    @pytest.mark.parametrize("name", ["ApiFunction", "BooksApiFunction"])
+    def test_only_this_distribution_may_call_and_only_through_the_url(self, variants, name):
         """Both permissions, for CloudFront, each with the distribution's ARN."""
         oac = template(variants, "oac")
         distribution, _ = oac.one("AWS::CloudFront::Distribution")
-        url, _ = oac.one("AWS::Lambda::Url")
+        url, _ = oac.one("AWS::Lambda::Url", below=name)
+        arn = {"Fn::GetAtt": [url, "FunctionArn"]}
         common = {
-            "FunctionName": {"Fn::GetAtt": [url, "FunctionArn"]},
+            "FunctionName": arn,
             "Principal": "cloudfront.amazonaws.com",
             "SourceArn": {
                 "Fn::Join": [
@@ -71,7 +75,9 @@ class TestOac:
                 ]
             },
         }
-        permissions = [body["Properties"] for body in oac.all("AWS::Lambda::Permission").values()]
+        every = [body["Properties"] for body in oac.all("AWS::Lambda::Permission").values()]
+        permissions = [one for one in every if one["FunctionName"] == arn]
+        assert len(every) == 4
         assert sorted(permissions, key=lambda one: one["Action"]) == [
             {"Action": "lambda:InvokeFunction", "InvokedViaFunctionUrl": True, **common},
             {"Action": "lambda:InvokeFunctionUrl", **common},
@@ -115,13 +121,13 @@ class TestTwoRegions:
 
     def test_the_origin_is_the_far_functions_host(self, variants):
         """Read from the backend stack's output, in its region."""
-        (origin,) = template(variants, "far-sigv4").properties("AWS::CloudFront::Distribution")["DistributionConfig"][
-            "Origins"
-        ]
+        config = template(variants, "far-sigv4").properties("AWS::CloudFront::Distribution")["DistributionConfig"]
+        (target,) = [one["TargetOriginId"] for one in config["CacheBehaviors"] if one["PathPattern"] == "/api/*"]
+        (origin,) = [one for one in config["Origins"] if one["Id"] == target]
         reference = origin["DomainName"]["Fn::GetStackOutput"]
         assert (reference["StackName"], reference["Region"]) == (self.BACKEND, "eu-west-1")
         backend = template(variants, "far-sigv4", self.BACKEND)
-        url, _ = backend.one("AWS::Lambda::Url")
+        url, _ = backend.one("AWS::Lambda::Url", below="ApiFunction")
         assert backend.document["Outputs"][reference["OutputName"]]["Value"] == {
             "Fn::Select": [2, {"Fn::Split": ["/", {"Fn::GetAtt": [url, "FunctionUrl"]}]}],
         }
@@ -129,9 +135,11 @@ class TestTwoRegions:
 
     def test_names_are_literals_on_both_sides(self, variants):
         """The far function believes a role by name, and the role may call a function by name."""
-        backend = template(variants, "far-sigv4", self.BACKEND).properties("AWS::Lambda::Function")
-        assert backend["FunctionName"] == "cognito-edge-gateway-api"
-        assert backend["Environment"]["Variables"]["EDGE_ROLE_NAME"] == "cognito-edge-gateway-edge"
+        functions = template(variants, "far-sigv4", self.BACKEND).all("AWS::Lambda::Function").values()
+        names = {function["Properties"]["FunctionName"] for function in functions}
+        assert names == {"cognito-edge-gateway-api", "cognito-edge-gateway-books"}
+        believed = {function["Properties"]["Environment"]["Variables"]["EDGE_ROLE_NAME"] for function in functions}
+        assert believed == {"cognito-edge-gateway-edge"}
         gateway = template(variants, "far-sigv4")
         assert gateway.properties("AWS::IAM::Role", below="GatewayEdgeRole")["RoleName"] == "cognito-edge-gateway-edge"
 
@@ -140,8 +148,9 @@ class TestTwoRegions:
         access = template(variants, "far-oac", "CognitoEdgeGatewayAccess-Gateway-eu-west-1")
         permissions = [body["Properties"] for body in access.all("AWS::Lambda::Permission").values()]
         assert {one["Action"] for one in permissions} == {"lambda:InvokeFunction", "lambda:InvokeFunctionUrl"}
+        callable_ = {one["FunctionName"]["Fn::Join"][1][-1] for one in permissions}
+        assert callable_ == {":function:cognito-edge-gateway-api", ":function:cognito-edge-gateway-books"}
         for one in permissions:
-            assert one["FunctionName"]["Fn::Join"][1][-1] == ":function:cognito-edge-gateway-api"
             reference = one["SourceArn"]["Fn::Join"][1][-1]["Fn::GetStackOutput"]
             outputs = template(variants, "far-oac").document["Outputs"]
             assert (reference["StackName"], reference["Region"]) == ("CognitoEdgeGateway", "us-east-1")

@@ -169,7 +169,7 @@ def test_what_is_left_out_is_listed():
         "OriginAccessControl": {
             "OriginAccessControlConfig": {
                 "OriginAccessControlOriginType": "s3",
-                "SigningBehavior": "always",
+                "SigningBehavior": "no-override",
                 "SigningProtocol": "sigv4",
             }
         }

@@ -1,0 +1,116 @@
+"""The example's static site: a private bucket that CloudFront alone may read, and the headers that its pages get.
+
+Hand it to ``EdgeGateway(site=…)``. The site is public: a browser that navigates sends no ``Authorization`` header, so
+there is nothing that an edge function could verify. What may not be public belongs behind the API (docs/example.md).
+"""
+
+from collections.abc import Sequence
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudfront as cloudfront
+from aws_cdk import aws_cloudfront_origins as origins
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from .findings import acknowledge
+
+
+class Site(Construct):
+    """The bucket and the response headers policy.
+
+    A class because it is a CDK construct: the bucket's content is put there by ``scripts/website.py``, not by CloudFormation.
+
+    Attributes:
+        bucket: Where the files are.
+        headers: What is added to every answer.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, connect_to: Sequence[str] = ()) -> None:
+        """Make bucket and policy.
+
+        Args:
+            scope: A stack in us-east-1, or a construct in one.
+            construct_id: The id within *scope*.
+            connect_to: Origins that the pages may call beside their own, such as ``https://login.example.com``.
+        """
+        super().__init__(scope, construct_id)
+        self.bucket = s3.Bucket(
+            self,
+            "Bucket",
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            # Everything in it is built from the repository. CloudFormation deletes empty buckets only: `make destroy`
+            # empties this one first. (CDK's own way is one more function, which emulators cannot run.)
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+        )
+        acknowledge(
+            self.bucket,
+            {"AwsSolutions-S1": "CloudFront is the only reader, of files that are public; its own logs are opt-in"},
+        )
+        self.headers = cloudfront.ResponseHeadersPolicy(
+            self,
+            "Headers",
+            comment="Security headers of the example's site",
+            security_headers_behavior=cloudfront.ResponseSecurityHeadersBehavior(
+                content_security_policy=cloudfront.ResponseHeadersContentSecurityPolicy(
+                    content_security_policy=content_security_policy(connect_to), override=True
+                ),
+                content_type_options=cloudfront.ResponseHeadersContentTypeOptions(override=True),
+                frame_options=cloudfront.ResponseHeadersFrameOptions(
+                    frame_option=cloudfront.HeadersFrameOption.DENY, override=True
+                ),
+                # The address of the page after a sign-in holds a code; it works once, but is nobody's business.
+                referrer_policy=cloudfront.ResponseHeadersReferrerPolicy(
+                    referrer_policy=cloudfront.HeadersReferrerPolicy.NO_REFERRER, override=True
+                ),
+                # Without includeSubDomains: on a domain of one's own that would speak for hosts that are not ours.
+                strict_transport_security=cloudfront.ResponseHeadersStrictTransportSecurity(
+                    access_control_max_age=cdk.Duration.days(365), override=True
+                ),
+            ),
+            custom_headers_behavior=cloudfront.ResponseCustomHeadersBehavior(
+                custom_headers=[
+                    # Another page that opens this one, or is opened by it, gets no handle on its window.
+                    cloudfront.ResponseCustomHeader(
+                        header="Cross-Origin-Opener-Policy", value="same-origin", override=True
+                    ),
+                    cloudfront.ResponseCustomHeader(
+                        header="Permissions-Policy",
+                        value="camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+                        override=True,
+                    ),
+                ]
+            ),
+        )
+
+    def behaviour(self) -> cloudfront.BehaviorOptions:
+        """Return the distribution's behaviour for the site; also lets that distribution, and nobody else, read."""
+        return cloudfront.BehaviorOptions(
+            origin=origins.S3BucketOrigin.with_origin_access_control(self.bucket),
+            # By path alone, with compression. How long is said by each file's Cache-Control (scripts/website.py).
+            cache_policy=cloudfront.CachePolicy.CACHING_OPTIMIZED,
+            response_headers_policy=self.headers,
+            allowed_methods=cloudfront.AllowedMethods.ALLOW_GET_HEAD,
+            # People type addresses without a scheme; no token travels here, which is why the API does not redirect.
+            viewer_protocol_policy=cloudfront.ViewerProtocolPolicy.REDIRECT_TO_HTTPS,
+            compress=True,
+        )
+
+
+def content_security_policy(connect_to: Sequence[str]) -> str:
+    """Return the policy of a page that is made of its own files and talks to its own origin and *connect_to*."""
+    allowed = " ".join(["'self'", *connect_to])
+    directives = (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "font-src 'self'",
+        f"connect-src {allowed}",
+        "form-action 'none'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+    return "; ".join(directives)
