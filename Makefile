@@ -9,10 +9,11 @@ ROLLBACK_ARGS ?=
 DESTROY_ARGS ?=
 FUZZ_RUNS ?= 1000000
 BENCH_ARGS ?=
+LOAD_ARGS ?=
 CDK := $(BIN)/python -m infra.cdk_cli
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format format-check lint types synth bench fuzz soak deploy rollback destroy clean lock
+.PHONY: help install run test check format format-check lint types synth bench load fuzz soak deploy rollback destroy clean lock
 
 help: ## Print this
 	@echo "Cognito edge gateway: a login in front of a Lambda function URL."
@@ -92,6 +93,9 @@ types: install
 
 bench: install .venv-bench/.installed ## Measure against what people use today (BENCH_ARGS="--quick")
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+load: install ## 50 requests a second for two minutes: nothing lost, nothing grows (LOAD_ARGS="--seconds 20")
+	@$(BIN)/python -m benchmarks.load $(LOAD_ARGS)
 
 fuzz: .venv-fuzz/.installed ## Fuzz the parsers, a million executions each (about 15 minutes; FUZZ_RUNS=...)
 	@for name in policy target token event jwks; do \

@@ -150,11 +150,12 @@ def test_the_backend_stands_alone():
     assert own_imports("backend") == []
 
 
-def test_only_the_policy_script_judges_with_the_edges_own_code():
-    """It answers what the gateway would do, and so asks the gateway; every other script stands alone."""
+def test_only_the_policy_script_and_the_doctor_judge_with_the_edges_own_code():
+    """They answer what the gateway would do, and so ask the gateway; every other script stands alone."""
     assert own_imports("scripts", "edge") == []
     askers = {name for name, _ in own_imports("scripts")}
-    assert askers == {name for name in askers if name == "policy.py" or name.startswith("_policy_")}
+    allowed = ("policy.py", "doctor.py")
+    assert askers == {name for name in askers if name in allowed or name.startswith(("_policy_", "_doctor_"))}
 
 
 def test_the_backends_identity_reader_needs_the_standard_library_alone():
