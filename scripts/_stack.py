@@ -42,7 +42,8 @@ class Stack:
         name: "local" or the CloudFormation stack's name; for messages.
         user_pool_id: For example `us-east-1_AbCdEfGhI`.
         client_id: The public app client's id.
-        login_url: Base URL of the hosted UI, without a final slash.
+        hosted_ui: Base URL of the hosted UI, without a final slash; None where the stack does not say: the user pool of a
+            gateway in somebody's own app may be another stack's.
         parameter_prefix: First part of the gateway's parameter names in SSM.
         parameter_region: AWS region of those parameters.
         distribution_id: The CloudFront distribution; None where the outputs do not say.
@@ -56,8 +57,8 @@ class Stack:
     name: str
     user_pool_id: str
     client_id: str
-    login_url: str
     parameter_prefix: str
+    hosted_ui: str | None = None
     parameter_region: str = DEFAULT_REGION
     distribution_id: str | None = None
     site_bucket: str | None = None
@@ -74,7 +75,7 @@ class Stack:
             )
         if not _CLIENT_ID.fullmatch(self.client_id):
             raise ScriptError(f"{self.name}: the client id should be letters and digits, not {self.client_id!r}.")
-        for what, url in (("login URL", self.login_url), ("AWS endpoint", self.aws_endpoint_url)):
+        for what, url in (("login URL", self.hosted_ui), ("AWS endpoint", self.aws_endpoint_url)):
             if url is not None:
                 _check_url(f"{self.name}: {what}", url)
 
@@ -82,6 +83,21 @@ class Stack:
     def region(self) -> str:
         """The user pool's region, which is the first part of its id."""
         return self.user_pool_id.partition("_")[0]
+
+    @property
+    def login_url(self) -> str:
+        """Base URL of the hosted UI, without a final slash.
+
+        Raises:
+            ScriptError: The stack does not say.
+        """
+        if self.hosted_ui is None:
+            raise ScriptError(
+                f"{self.name} has no output LoginUrl, so there is no telling where its users sign in. Sign in with"
+                ' --username, or add the output to your app: cdk.CfnOutput(stack, "LoginUrl",'
+                ' value="https://<prefix>.auth.<region>.amazoncognito.com").'
+            )
+        return self.hosted_ui
 
     @property
     def is_local(self) -> bool:
@@ -119,10 +135,11 @@ class Stack:
                 f"{name}: expected the outputs {', '.join(sorted(names.values()))}; missing or empty: {', '.join(bad)}."
                 " The scripts and the running system are of different versions: start or deploy it again."
             )
-        values["login_url"] = values["login_url"].rstrip("/")
         values |= {
             attribute: text for attribute, output in (optional or {}).items() if (text := _text(outputs.get(output)))
         }
+        if "hosted_ui" in values:
+            values["hosted_ui"] = values["hosted_ui"].rstrip("/")
         return cls(name=name, profile=profile, **values)
 
 
@@ -208,13 +225,13 @@ def _local(path: Path) -> Stack:
         for name in (
             "user_pool_id",
             "client_id",
-            "login_url",
             "parameter_prefix",
             "aws_endpoint_url",
             "username",
             "password",
         )
     }
+    names["hosted_ui"] = "login_url"
     return Stack.from_outputs("local", outputs, names, optional={"parameter_region": "region"})
 
 
@@ -233,10 +250,14 @@ def _deployed(name: str, *, region: str, profile: str | None) -> Stack:
     names = {
         "user_pool_id": "UserPoolId",
         "client_id": "ClientId",
-        "login_url": "LoginUrl",
         "parameter_prefix": "ParameterPrefix",
     }
-    optional = {"parameter_region": "Region", "distribution_id": "DistributionId", "site_bucket": "SiteBucket"}
+    optional = {
+        "hosted_ui": "LoginUrl",
+        "parameter_region": "Region",
+        "distribution_id": "DistributionId",
+        "site_bucket": "SiteBucket",
+    }
     return Stack.from_outputs(name, outputs, names, optional=optional, profile=profile)
 
 

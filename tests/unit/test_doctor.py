@@ -47,7 +47,7 @@ STACK = Stack(
     name="local",
     user_pool_id=POOL.pool_id,
     client_id=POOL.client_id,
-    login_url="http://127.0.0.1:9",
+    hosted_ui="http://127.0.0.1:9",
     parameter_prefix="/gateway",
     aws_endpoint_url="http://127.0.0.1:9",
 )
@@ -55,7 +55,7 @@ DEPLOYED = Stack(
     name="Gateway",
     user_pool_id=POOL.pool_id,
     client_id=POOL.client_id,
-    login_url="https://login.example.com",
+    hosted_ui="https://login.example.com",
     parameter_prefix="/gateway",
     profile="work",
 )

@@ -683,6 +683,15 @@ def test_sign_in_to_a_deployed_pool_sends_no_aws_signature(run, aws):
     assert signed == {"DescribeStacks"}
 
 
+def test_a_stack_that_names_no_hosted_ui_takes_passwords_and_says_what_the_browser_lacks(run, aws):
+    """A gateway in front of somebody's own pool need not know where its users sign in."""
+    del aws.stack_outputs["CognitoEdgeGateway"]["LoginUrl"]
+    assert run("--username", USERNAME, "--password-stdin", stdin=f"{PASSWORD}\n")[0] == 0
+    status, out, err = run("--no-browser", "--force")
+    assert (status, out) == (1, "")
+    assert "has no output LoginUrl" in err
+
+
 def test_unknown_stack_says_how_to_deploy(run, aws):
     """The stack, the region, and what to do."""
     status, _, err = run("--stack", "Nope", "--no-browser")

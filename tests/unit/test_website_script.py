@@ -138,7 +138,7 @@ def run(monkeypatch, folder, capsys):
             name="Deployed",
             user_pool_id="eu-west-1_AbCdEfGhI",
             client_id="client",
-            login_url="https://login.example.com",
+            hosted_ui="https://login.example.com",
             parameter_prefix="/p",
             distribution_id="E1",
             site_bucket=site_bucket,
