@@ -196,7 +196,11 @@ def conditions(rounds: int) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark, print the table and write the results."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__.splitlines()[0],
+        epilog="example: python -m benchmarks --rounds 15 --profile",
+    )
     parser.add_argument("--rounds", type=int, default=41, help="interleaved rounds (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="a smoke run: five rounds; its figures mean little")
     parser.add_argument("--long", action="store_true", help="watch the memory over a million requests")

@@ -20,7 +20,11 @@ from .wheelhouse import WheelhouseError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Synthesise the example stack."""
-    parser = argparse.ArgumentParser(prog="python -m infra.app", description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m infra.app",
+        description=main.__doc__,
+        epilog="example: python -m infra.app --output /tmp/assembly --context signing=oac --context backend_region=eu-west-1",
+    )
     parser.add_argument("--output", type=Path, metavar="DIR", help="cloud assembly to write (default: cdk.out)")
     parser.add_argument("--fast", action="store_true", help="skip cdk-nag and CDK's own template checks")
     parser.add_argument(

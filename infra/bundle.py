@@ -153,7 +153,11 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m infra.bundle", description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m infra.bundle",
+        description=main.__doc__,
+        epilog="example: python -m infra.bundle --output dist/edge --parameter-prefix /my-gateway --parameter-region eu-west-1",
+    )
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder to build; replaced as a whole")
     parser.add_argument("--parameter-prefix", metavar="P", help="SSM path of the parameters, such as /my-gateway")
     parser.add_argument("--parameter-region", metavar="R", help="region of those parameters")

@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m local",
         description="Run the whole gateway on this machine. Everything listens on 127.0.0.1 only.",
+        epilog="example: python -m local --port 9000 --login-port 9001 --signing oac",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     ports = parser.add_argument_group("ports (0 takes any free one)")
