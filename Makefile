@@ -13,7 +13,7 @@ LOAD_ARGS ?=
 CDK := $(BIN)/python -m infra.cdk_cli
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format format-check lint types synth bench load fuzz soak deploy rollback destroy clean lock
+.PHONY: help install run test check format format-check lint types web web-check synth bench load fuzz soak deploy rollback destroy clean lock
 
 help: ## Print this
 	@echo "Cognito edge gateway: a login in front of a Lambda function URL."
@@ -75,7 +75,7 @@ run: install ## Start the whole gateway on this machine (RUN_ARGS="--port 9000 .
 test: install .venv-cdk/.installed ## Run every test (TEST_ARGS="tests/unit")
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_ARGS)
 
-check: format-check lint types test synth ## Exactly what CI runs: format, lint, types, tests, synth
+check: format-check lint types web-check test synth ## Exactly what CI runs: format, lint, types (the page's too), tests, synth
 	@echo "check: all passed"
 
 format: install ## Format the code
@@ -90,6 +90,12 @@ lint: install
 
 types: install
 	@$(BIN)/mypy edge infra backend local scripts benchmarks
+
+web: install ## Build the example's page into web/dist (make run and make deploy do it themselves)
+	@$(BIN)/python -m infra.web_build
+
+web-check: install ## Check the page: types, lint, unit tests
+	@$(BIN)/python -m infra.web_build check
 
 bench: install .venv-bench/.installed ## Measure against what people use today (BENCH_ARGS="--quick")
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
@@ -117,7 +123,7 @@ destroy: install .venv-cdk/.installed ## Remove it from AWS; says what remains, 
 	@$(CDK) destroy $(DESTROY_ARGS)
 
 clean: ## Remove every environment, build and cache (a running local system first has to be stopped)
-	@rm -rf .venv .venv-* benchmarks/node/node_modules .local cdk.out dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	@rm -rf .venv .venv-* benchmarks/node/node_modules web/node_modules web/dist .local cdk.out dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 lock: install ## Resolve requirements/*.in again into hashed requirements/*.txt (deliberately)

@@ -155,7 +155,7 @@ def _deploy(deployment: Deployment, options: argparse.Namespace) -> None:
     """Deploy.
 
     Steps:
-        1. Synthesise, with every check.
+        1. Build the page, and synthesise, with every check.
         2. Every region has been bootstrapped, or is now.
         3. Show what would change, and ask.
         4. Deploy exactly what was shown.
@@ -422,7 +422,11 @@ def _offer_pool(deployment: Deployment, pool_id: str, *, delete: bool) -> list[s
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m infra.cdk_cli", description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m infra.cdk_cli",
+        description=main.__doc__,
+        epilog="example: python -m infra.cdk_cli deploy --help",
+    )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     deploy = commands.add_parser("deploy", help="check, show what would change, deploy, and try it")
     deploy.set_defaults(command=_deploy)

@@ -1,0 +1,204 @@
+"""The example's page: its npm packages, installed once for each lock, and ``web/dist``, built when its sources change.
+
+``python -m infra.web_build`` builds; ``… check`` runs its type check, lint and unit tests; ``… --optional`` leaves whatever
+page there is where npm's registry cannot be reached.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from .layout import PROJECT, WEB
+
+_DIST: Final = WEB / "dist"
+_MODULES: Final = WEB / "node_modules"
+_LOCK: Final = tuple(WEB / name for name in (".npmrc", "package.json", "package-lock.json"))
+_SOURCES: Final = ("index.html", "vite.config.ts", "tsconfig.json", "package-lock.json", "src", "public")
+_STATE: Final = PROJECT / "dist"
+"""Where the digests are kept of what was built: not in ``web/dist``, all of which is put onto the site."""
+
+_BUILD_TIMEOUT_S: Final = 120
+# npm alone would try for more than a minute; `make run` has a page to show without it.
+_IMPATIENT: Final = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=10000")
+
+_CHECKS: Final = {
+    "types": ("typescript/bin/tsc", "--project", "."),
+    "lint": ("eslint/bin/eslint.js", "."),
+    "unit tests": ("vitest/vitest.mjs", "run", "--reporter=dot"),
+}
+
+
+class WebBuildError(Exception):
+    """The page cannot be built, or a check failed; the message says why."""
+
+
+def build(*, patient: bool = True) -> bool:
+    """Bring ``web/dist`` up to date.
+
+    Returns:
+        Whether anything had to be done.
+
+    Raises:
+        WebBuildError: The packages cannot be installed, or the sources do not build.
+    """
+    mark = _STATE / "web.digest"
+    digest = _sources_digest()
+    if _is_marked(mark, digest) and (_DIST / "index.html").is_file():
+        return False
+    with _one_at_a_time():
+        if _is_marked(mark, digest) and (_DIST / "index.html").is_file():
+            return False  # somebody else was faster
+        _install(tools=False, patient=patient)
+        with tempfile.TemporaryDirectory(prefix=".web-", dir=_STATE) as scratch:
+            fresh = Path(scratch) / "dist"
+            # Whatever the shell says: another value builds another page.
+            mode = {"NODE_ENV": "production"}
+            _node("vite/bin/vite.js", "build", "--logLevel", "warn", "--outDir", str(fresh), "--emptyOutDir", **mode)
+            mark.unlink(missing_ok=True)
+            if _DIST.exists():
+                _DIST.rename(Path(scratch) / "old")
+            fresh.rename(_DIST)
+        mark.write_text(digest)
+    return True
+
+
+def install_tools() -> None:
+    """Install the packages, those for checks and tests included.
+
+    Raises:
+        WebBuildError: npm failed.
+    """
+    with _one_at_a_time():
+        _install(tools=True, patient=True)
+
+
+def check() -> None:
+    """Check types, lint and run the unit tests; say each one's name and time.
+
+    Raises:
+        WebBuildError: One of them found something; it has said what.
+    """
+    install_tools()
+    for name, command in _CHECKS.items():
+        began = time.monotonic()
+        _node(*command)
+        print(f"web: {name} passed ({time.monotonic() - began:.1f} s)", file=sys.stderr)
+
+
+def _sources_digest() -> str:
+    files = [
+        path for name in _SOURCES for path in ([WEB / name] if (WEB / name).is_file() else (WEB / name).rglob("*"))
+    ]
+    return _digest([path for path in files if path.is_file()])
+
+
+def _digest(files: Sequence[Path]) -> str:
+    # hashlib alone costs a fifth of what importing Node's package does, and most calls end after this.
+    import hashlib  # noqa: PLC0415 - see above
+
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        contents = path.read_bytes()
+        digest.update(f"{path.relative_to(WEB)}\0{len(contents)}\0".encode())
+        digest.update(contents)
+    return digest.hexdigest()
+
+
+def _install(*, tools: bool, patient: bool) -> None:
+    """Install what the build needs, and with *tools* what checks and tests need as well, unless it is there."""
+    mark = _MODULES / ".installed"
+    digest = _digest(_LOCK)
+    if _is_marked(mark, f"{digest} tools") or (not tools and _is_marked(mark, f"{digest} build")):
+        return
+    from . import npm  # noqa: PLC0415 - imported where it is needed: most calls end before
+
+    print("web: installing its npm packages (once, a few seconds)", file=sys.stderr)
+    options = [] if tools else ["--omit=dev"]
+    with tempfile.TemporaryDirectory(prefix=".venv-web.", dir=PROJECT) as scratch:
+        fresh = Path(scratch) / "new"
+        try:
+            npm.install(_LOCK, fresh, what="the page's packages", options=[*options, *(() if patient else _IMPATIENT)])
+        except npm.NpmError as error:
+            raise WebBuildError(str(error)) from None
+        (fresh / "node_modules" / ".installed").write_text(f"{digest} {'tools' if tools else 'build'}")
+        if _MODULES.exists():
+            _MODULES.rename(Path(scratch) / "old")
+        (fresh / "node_modules").rename(_MODULES)
+
+
+def _node(program: str, *arguments: str, **variables: str) -> None:
+    from . import npm  # noqa: PLC0415 - as above
+
+    command = [str(npm.node()), str(_MODULES / program), *arguments]
+    try:
+        finished = subprocess.run(  # noqa: S603 - our own Node and locked packages, constant arguments
+            command,
+            cwd=WEB,
+            env={**npm.environment(), **variables},
+            stdin=subprocess.DEVNULL,
+            timeout=_BUILD_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise WebBuildError(f"{program} did not end within {_BUILD_TIMEOUT_S} s") from None
+    if finished.returncode:
+        raise WebBuildError(
+            f"{program.partition('/')[0]} failed (status {finished.returncode}); the reason stands above"
+        )
+
+
+def _is_marked(mark: Path, text: str) -> bool:
+    try:
+        return mark.read_text() == text
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Wait for others who build: tests start several systems at once."""
+    _STATE.mkdir(exist_ok=True)
+    handle = os.open(_STATE / "web.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Build or check the page."""
+    parser = argparse.ArgumentParser(
+        prog="python -m infra.web_build", description=main.__doc__, epilog="example: python -m infra.web_build check"
+    )
+    parser.add_argument("command", choices=("build", "check"), nargs="?", default="build")
+    parser.add_argument(
+        "--optional", action="store_true", help="where it cannot be built, keep whatever page there is; exit status 0"
+    )
+    arguments = parser.parse_args(argv)
+    try:
+        if arguments.command == "check":
+            check()
+        else:
+            print("web/dist built" if build(patient=not arguments.optional) else "unchanged since the last run")
+    except (WebBuildError, OSError) as error:
+        print(f"infra.web_build: {error}", file=sys.stderr)
+        if not arguments.optional:
+            return 1
+        kept = (
+            "the page that was built before" if (_DIST / "index.html").is_file() else "a page that only holds its place"
+        )
+        print(f"NOT built; {kept} is served, and the reason stands above (with `make run`: in web.log)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
