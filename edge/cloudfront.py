@@ -95,13 +95,7 @@ class Request:
         Raises:
             ConfigurationUnavailableError: The origin is no function URL.
         """
-        labels = self.origin_domain.split(".")
-        if len(labels) < 4 or labels[1] != "lambda-url":
-            raise ConfigurationUnavailableError(
-                "The gateway is not set up for this path. Nothing is wrong with your request.",
-                internal=f"the origin {self.origin_domain!r} is no function URL (<id>.lambda-url.<region>.on.aws)",
-            )
-        return labels[2]
+        return _region_of(self.origin_domain)
 
     def send_on(self, target: Target, host: str, added: Iterable[tuple[str, str]]) -> dict[str, Any]:
         """Change the event's request into the one that CloudFront sends to the origin, and return it.
@@ -129,6 +123,17 @@ class Request:
             body["action"] = "read-only"
             body["data"] = ""
         return request
+
+
+@lru_cache(maxsize=64)
+def _region_of(function_url_host: str) -> str:
+    labels = function_url_host.split(".")
+    if len(labels) < 4 or labels[1] != "lambda-url":
+        raise ConfigurationUnavailableError(
+            "The gateway is not set up for this path. Nothing is wrong with your request.",
+            internal=f"the origin {function_url_host!r} is no function URL (<id>.lambda-url.<region>.on.aws)",
+        )
+    return labels[2]
 
 
 @lru_cache(maxsize=1_024)

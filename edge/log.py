@@ -37,7 +37,7 @@ class Trail:
     """
 
     __slots__ = (
-        "_began",
+        "_last",
         "_steps",
         "cache",
         "client_id",
@@ -58,12 +58,14 @@ class Trail:
         self.more: dict[str, str | bool] | None = None
         self.cache: dict[str, str] = {}
         self.configuration: Configuration | None = None
-        self._steps: list[tuple[str, float]] = []
-        self._began = time.perf_counter()
+        self._steps = ""
+        self._last = time.perf_counter()
 
     def step(self, name: str) -> None:
-        """Note that a step has ended."""
-        self._steps.append((name, time.perf_counter()))
+        """Note that a step has ended, and how long it took."""
+        now = time.perf_counter()
+        self._steps += f',"{name}":{(now - self._last) * 1000:.3f}'
+        self._last = now
 
     def note(self, name: str, value: str | bool) -> None:  # noqa: FBT001  a field of the line, not a switch
         """Note what few lines say."""
@@ -88,14 +90,9 @@ class Trail:
         if self.more:
             more = _ENCODER.encode(self.more)[1:-1] + ","
         outcome = f'"decision":"{self.decision}","status":{self.status or "null"}'
-        last = self._began
-        steps = []
-        for name, ended in self._steps:
-            steps.append(f'"{name}":{(ended - last) * 1000:.3f}')
-            last = ended
         cache = ",".join([f'"{name}":"{state}"' for name, state in self.cache.items()])
         return (
-            f'{{"time":"{timestamp(now)}",{request}{rule}{user}{more}{outcome},"ms":{{{",".join(steps)}}},'
+            f'{{"time":"{timestamp(now)}",{request}{rule}{user}{more}{outcome},"ms":{{{self._steps[1:]}}},'
             f'"cache":{{{cache}}}}}'
         )
 

@@ -136,7 +136,15 @@ def signing_key(secret_access_key: str, date: str, region: str, service: str) ->
 
 def signature(key: bytes, to_sign: str) -> str:
     """Stage 4: return the lower-case hex signature."""
-    return hmac.digest(key, to_sign.encode(), "sha256").hex()
+    mac = _keyed(key).copy()
+    mac.update(to_sign.encode())
+    return mac.hexdigest()
+
+
+@lru_cache(maxsize=16)
+def _keyed(key: bytes) -> hmac.HMAC:
+    """Return an HMAC that has taken in its key and nothing else; copying one takes half as long as making one."""
+    return hmac.new(key, digestmod="sha256")
 
 
 def format_amz_date(now: int) -> str:
