@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from .policy import Policy, PolicyError, is_client_id, is_pool_id, parse_policy
+from .policy import Policy
+from .policy_document import PolicyError, is_client_id, is_pool_id, parse_policy
 
 USER_POOL_ID = "user-pool-id"
 CLIENT_ID = "client-id"

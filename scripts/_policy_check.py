@@ -12,7 +12,8 @@ from urllib.parse import quote, urlsplit
 
 from edge.errors import AmbiguousPathError
 from edge.parameters import CLIENT_ID, POLICY, USER_POOL_ID, ParametersError, parse_parameters
-from edge.policy import METHODS, Policy, PolicyError, Route, RouteGroup, parse_policy
+from edge.policy import METHODS, Policy, Route, RouteGroup
+from edge.policy_document import PolicyError, parse_policy
 from edge.target import canonical_target
 from scripts._json_places import JsonError, Located, Place, locate, parse_place
 from scripts._stack import LOOPBACK_HOSTS
@@ -145,7 +146,7 @@ def _faults(text: str, ids: Ids | None) -> list[str]:
             values = {USER_POOL_ID: ids.user_pool_id, CLIENT_ID: ids.client_id, POLICY: text}
             parse_parameters(values, policy_required=True)
     except PolicyError as error:
-        return _NEXT_FAULT.split(str(error))
+        return list(error.faults)
     except ParametersError as error:
         return _NEXT_FAULT.split(str(error).removeprefix(f"{POLICY}: "))
     return []

@@ -29,7 +29,8 @@ from edge.parameters import (
     ParametersError,
     parse_parameters,
 )
-from edge.policy import METHODS, PolicyError, parse_policy
+from edge.policy import METHODS
+from edge.policy_document import PolicyError, parse_policy
 from scripts import _stack
 from scripts._console import EXIT_OK, Questions, ScriptError, answer, has_terminal, run, say
 from scripts._json_places import locate

@@ -14,7 +14,8 @@ from tests.fuzz.engine import CLIENT_ID, POOL_ID, expect, instrumented, run
 with instrumented():
     from edge.errors import GatewayError
     from edge.parameters import ParametersError, parse_parameters
-    from edge.policy import METHODS, PolicyError, parse_policy
+    from edge.policy import METHODS
+    from edge.policy_document import PolicyError, parse_policy
     from edge.target import canonical_target
 
 PATHS = ("/", "/admin", "/ADMIN/x", "/public/a%2Fb", "/a;b/", "/x%00", "/caf%C3%A9")

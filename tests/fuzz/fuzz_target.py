@@ -14,7 +14,7 @@ from tests.fuzz.engine import expect, instrumented, run
 
 with instrumented():
     from edge.errors import BadRequestError
-    from edge.policy import parse_policy
+    from edge.policy_document import parse_policy
     from edge.target import MAX_TARGET_CHARACTERS, canonical_target
 
 POLICY = parse_policy(

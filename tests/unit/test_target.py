@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import AmbiguousPathError, GatewayError, MalformedUrlError, MethodNotAllowedError
-from edge.policy import parse_policy
+from edge.policy_document import parse_policy
 from edge.target import (
     MAX_NESTED_ESCAPES,
     MAX_TARGET_CHARACTERS,
