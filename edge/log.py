@@ -80,9 +80,7 @@ class Trail:
         # Put together by hand: json.dumps would take longer than verifying a token that was seen before.
         request = rule = user = more = ""
         if self.request_id:
-            request = (
-                f'"request_id":{_quote(self.request_id)},"method":{_quote(self.method)},"path":{_quote(self.path)},'
-            )
+            request = f'"request_id":{_json(self.request_id)},"method":{_json(self.method)},"path":{_json(self.path)},'
         if self.rule:
             rule = f'"rule":{_quote(self.rule)},'
         if self.client_id:
@@ -95,6 +93,11 @@ class Trail:
             f'{{"time":"{timestamp(now)}",{request}{rule}{user}{more}{outcome},"ms":{{{self._steps[1:]}}},'
             f'"cache":{{{cache}}}}}'
         )
+
+
+def _json(value: str) -> str:
+    """Write a text of the event, or, should the event be broken, whatever stands in its place."""
+    return _quote(value) if isinstance(value, str) else _ENCODER.encode(value)
 
 
 def timestamp(now: float) -> str:
