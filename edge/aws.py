@@ -11,7 +11,7 @@ from .errors import (
     CredentialsUnavailableError,
     KeysUnavailableError,
 )
-from .fetch import Call, Client, Endpoint, FetchError, Pending, parse_endpoint
+from .fetch import Call, Client, Endpoint, FetchError, Pending, load_http, parse_endpoint
 from .jwks import JwksError, KeySet, load_crypto, parse_jwks
 from .parameters import NAMES, Configuration, ParametersError, Pool, parse_parameters
 from .settings import Settings
@@ -172,6 +172,7 @@ class KeySource:
         """
         with contextlib.suppress(FetchError):
             self._client.open(_key_endpoint(region))
+        load_http()
         load_crypto()
 
     def load(self, pool: Pool) -> KeySet:

@@ -275,6 +275,11 @@ class Client:
             return self._tls[amazon]
 
 
+def load_http() -> None:
+    """Import what speaks HTTP, the second dearest import of a cold start, while the servers shake hands."""
+    import http.client  # noqa: F401, PLC0415  reason above
+
+
 def _tcp(endpoint: Endpoint, timeout_s: float) -> socket.socket:
     sock = socket.create_connection((endpoint.host, endpoint.port), timeout_s)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
