@@ -11,6 +11,8 @@ FUZZ_RUNS ?= 1000000
 BENCH_ARGS ?=
 LOAD_ARGS ?=
 CDK := $(BIN)/python -m infra.cdk_cli
+# Where it is set, every interpreter compiles everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test check format format-check lint types web web-check synth bench load fuzz soak deploy rollback destroy clean lock

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import uvicorn
@@ -51,6 +51,11 @@ class Serving:
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
         self._socket.close()
+
+
+async def stop_all(servers: Iterable[Serving]) -> None:
+    """Stop several at once: each takes a fifth of a second to notice and to let go."""
+    await asyncio.gather(*(server.stop() for server in servers))
 
 
 def plain_config(app: Any) -> uvicorn.Config:

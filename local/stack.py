@@ -326,8 +326,9 @@ class System:
                 (serving.plain_config(proxy), aws_socket, "AWS as the edge sees it"),
                 (serving.plain_config(control), control_socket, "faults"),
                 (serving.plain_config(trace), trace_socket, "trace page"),
-                (uvicorn.Config(twin, **uvicorn_settings()), gateway_socket, "gateway"),
             )
+            # Stops before the others: what is under way may still need them.
+            await self._serve((uvicorn.Config(twin, **uvicorn_settings()), gateway_socket, "gateway"))
             note.text = f"gateway, sign-in front, {_counted(deployment.function_urls, buckets)}"
 
         outputs = {
@@ -355,9 +356,10 @@ class System:
         )
 
     async def _serve(self, *servers: tuple[uvicorn.Config, socket.socket, str]) -> None:
-        for config, sock, name in servers:
-            server = serving.Serving(config, sock, name)
-            self._parts.push_async_callback(server.stop)
+        """Serve, until all of them are stopped together."""
+        group = [serving.Serving(config, sock, name) for config, sock, name in servers]
+        self._parts.push_async_callback(serving.stop_all, group)
+        for server in group:
             await server.start()
 
     async def serve_until(self, stop: asyncio.Future[int]) -> None:

@@ -1,9 +1,69 @@
-"""Fixtures for everybody."""
+"""Fixtures for everybody, and what makes a whole run short: bytecode, botocore's models read once, long files first."""
 
+import os
+import sys
+from pathlib import Path
+
+import botocore.session
 import pytest
 
 from tests.browser import NO_BROWSER, chromium
 from tests.fakes import FakeAws, make_system
+
+# Container images often set it. A run starts some hundred interpreters, and each would compile all that it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+# A run is as long as its longest worker, so whoever takes a fresh file must not find a long one at the very end. These
+# take ten seconds and more, longest first; all other files come after them, the many small ones last.
+LONG_FILES = (
+    "local/test_stack.py",
+    "infra/test_cdk_cli.py",
+    "e2e/test_policy_live.py",
+    "unit/test_signature_properties.py",
+    "e2e/test_faults.py",
+    "web/test_page.py",
+    "infra/test_variants.py",
+    "web/test_looks.py",
+    "e2e/test_doctor.py",
+    "local/test_get_token_with_emulator.py",
+    "e2e/test_trace_page.py",
+    "e2e/test_web.py",
+    "e2e/test_browser_fetch.py",
+    "e2e/test_mcp_client.py",
+    "unit/test_get_token.py",
+    "unit/test_policy_script.py",
+    "unit/test_target.py",
+)
+
+
+def pytest_configure(config):
+    """Let xdist hand files out in the order of `pytest_collection_modifyitems`, not by their numbers of tests."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+    """Put long files first where several workers share the run; alone, the order of folders is easier to follow."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = Path(__file__).parent
+        ranks = {folder / name: rank for rank, name in enumerate(LONG_FILES)}
+        items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _models_read_once():
+    """Read each of botocore's models once in a process; a client reads megabytes of JSON, and nothing changes them."""
+    cached: dict[str | None, dict] = {}
+    create = botocore.session.create_loader
+
+    def create_loader(search_path_string=None):
+        loader = create(search_path_string)
+        loader._cache = cached.setdefault(search_path_string, loader._cache)
+        return loader
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", create_loader)
+        yield
 
 
 def pytest_terminal_summary(terminalreporter):

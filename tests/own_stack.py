@@ -35,8 +35,12 @@ _MCP_FUNCTION = Path(__file__).with_name("mcp_function.py")
 
 
 @contextlib.contextmanager
-def running(folder: Path, page_origin: str) -> Iterator[SimpleNamespace]:
+def running(folder: Path, page_origin: str | None) -> Iterator[SimpleNamespace]:
     """Run the local system on this stack, with settings that name the ports it will have.
+
+    Args:
+        folder: For all that it writes.
+        page_origin: Whose pages may read the backend's answers; None: the distribution has no CORS at all.
 
     Yields:
         `process` (a `LocalSystem`) and `resource` (the MCP server's URL).
@@ -70,8 +74,8 @@ def _free_ports(count: int) -> list[int]:
         return [sock.getsockname()[1] for sock in sockets]
 
 
-def _assembly(folder: Path, page_origin: str) -> Path:
-    """Return an assembly of this run's own: the cached one with the page's origin in the template."""
+def _assembly(folder: Path, page_origin: str | None) -> Path:
+    """Return an assembly of this run's own: the cached one with the page's origin, or no CORS, in the template."""
     # A thread of its own: where Playwright is at work, the test's has a loop that runs already.
     with ThreadPoolExecutor(1) as thread:
         cached = thread.submit(asyncio.run, _synthesised()).result()
@@ -83,8 +87,16 @@ def _assembly(folder: Path, page_origin: str) -> Path:
     text = template.read_text()
     assert PAGE_ORIGIN in text
     template.unlink()
-    template.write_text(text.replace(PAGE_ORIGIN, page_origin))
+    template.write_text(_without_cors(text) if page_origin is None else text.replace(PAGE_ORIGIN, page_origin))
     return own
+
+
+def _without_cors(template: str) -> str:
+    document = json.loads(template)
+    for resource in document["Resources"].values():
+        if resource["Type"] == "AWS::CloudFront::ResponseHeadersPolicy":
+            del resource["Properties"]["ResponseHeadersPolicyConfig"]["CorsConfig"]
+    return json.dumps(document)
 
 
 async def _synthesised() -> Path:

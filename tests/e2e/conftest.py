@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import pytest
+import requests
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from tests import system as local_system
@@ -57,6 +58,19 @@ class System:
             timeout=60,
             check=False,
         )
+
+    def turn(self, **changes: object) -> dict:
+        """Turn knobs of the fault control, and return how they stand; without arguments only look."""
+        control = json.loads((self.process.state_dir / "control.json").read_bytes())
+        answer = requests.request(
+            "POST" if changes else "GET",
+            control["url"] + "/faults",
+            json=changes or None,
+            headers={"Authorization": f"Bearer {control['secret']}"},
+            timeout=30,
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.json()
 
     @cached_property
     def token(self) -> str:

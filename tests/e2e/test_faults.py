@@ -26,20 +26,7 @@ OUTAGES = [
 
 
 class Faulty(System):
-    """A system whose faults can be turned on."""
-
-    def turn(self, **changes: object) -> dict:
-        """Turn knobs, and return how they stand; without arguments only look."""
-        control = json.loads((self.process.state_dir / "control.json").read_bytes())
-        answer = requests.request(
-            "POST" if changes else "GET",
-            control["url"] + "/faults",
-            json=changes or None,
-            headers={"Authorization": f"Bearer {control['secret']}"},
-            timeout=30,
-        )
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+    """A system whose faults are turned on, and what it answers then."""
 
     def ask(self, token: str | None = None):
         """Call as the demo user, or with another token, and wait no longer than any answer may take."""

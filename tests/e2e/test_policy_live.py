@@ -3,20 +3,16 @@
 import base64
 import json
 import time
+from functools import cache
 
 import boto3
 import pytest
 from botocore.config import Config
 
-from tests import system as local_system
+from tests import own_stack
 from tests.e2e.conftest import System
 
 pytestmark = pytest.mark.e2e
-
-LIFETIME_S = 1
-SETTINGS = {"settings_lifetime_s": LIFETIME_S, "cooldown_s": 0.1}
-# The lifetime, its 20 %, and a little for the clock's grain: whoever read before a change has to read again after this.
-TAKEN_UP_S = LIFETIME_S * 1.2 + 0.1
 
 GUARDED = {
     "version": 1,
@@ -31,34 +27,39 @@ GUARDED = {
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory):
-    """A system of its own: its edge reads the parameters every second instead of every minute."""
-    folder = tmp_path_factory.mktemp("live")
-    settings = folder / "settings.json"
-    settings.write_text(json.dumps(SETTINGS))
-    with local_system.running(folder / "system", "--settings", str(settings)) as process:
-        yield System(process)
+    """A system of its own: its edge reads the parameters every second instead of every minute.
+
+    It has no site, so that every path there is, and not only what CloudFront sorts under `/api/`, comes to the edge.
+    """
+    with own_stack.running(tmp_path_factory.mktemp("live"), None) as running:
+        yield System(running.process)
 
 
 @pytest.fixture(autouse=True)
 def restored(live):
-    """Put the policy back after each test that changed it, by hand, and wait until it is in force."""
+    """Put the policy back after each test that changed it, by hand, and let the edge read it."""
     before = in_ssm(live)
     yield
     if in_ssm(live) != before:
         by_hand(live, before)
-        time.sleep(TAKEN_UP_S)
+        live.turn(edge="restart")
     assert live.curl("/api/whoami", token=live.token).status == 200
 
 
-def _ssm(live):
+@cache
+def _client(url: str, region: str):
     return boto3.client(
         "ssm",
-        endpoint_url=live.outputs["aws_endpoint_url"],
-        region_name=live.outputs["region"],
+        endpoint_url=url,
+        region_name=region,
         aws_access_key_id="test",
         aws_secret_access_key="test",
         config=Config(proxies={}),
     )
+
+
+def _ssm(live):
+    return _client(live.outputs["aws_endpoint_url"], live.outputs["region"])
 
 
 def in_ssm(live) -> str:
@@ -82,7 +83,13 @@ def in_force(live, document: object) -> None:
     """Write a policy, and wait for its lifetime."""
     done = put(live, document)
     assert done.returncode == 0, done.stderr
-    time.sleep(TAKEN_UP_S)
+    time.sleep(own_stack.TAKEN_UP_S)
+
+
+def given(live, document: object) -> None:
+    """Let a policy be in force before a test of something else begins: a cold edge reads it before its first answer."""
+    by_hand(live, json.dumps(document))
+    live.turn(edge="restart")
 
 
 def code(answer) -> str:
@@ -154,12 +161,12 @@ def test_a_broken_policy_is_refused_by_the_script(live):
 
 def test_a_broken_policy_written_by_hand_leaves_the_last_good_one_in_force_and_is_logged(live):
     """Neither open nor down; every fault stands in the edge's log."""
-    in_force(live, GUARDED)
+    given(live, GUARDED)
     user, admin = live.token, with_groups(live, "admins")
     assert code(live.curl("/api/echo", token=user)) == "missing_group"
     already = len(log_lines(live))
     by_hand(live, '{"version": 1, "routes": [{"path": "/*", "allow": "everyone"}], "leeway": 5}')
-    time.sleep(TAKEN_UP_S)
+    time.sleep(own_stack.TAKEN_UP_S)
     assert code(live.curl("/api/echo", token=user)) == "missing_group"
     assert live.curl("/api/echo", token=admin).status == 200
     assert live.curl("/api/whoami").status == 401
@@ -174,12 +181,12 @@ def test_a_broken_policy_written_by_hand_leaves_the_last_good_one_in_force_and_i
 
 def test_a_deleted_policy_opens_nothing(live):
     """The construct sets policy_required: absent is broken, and the rules stay."""
-    in_force(live, GUARDED)
+    given(live, GUARDED)
     assert code(live.curl("/api/echo", token=live.token)) == "missing_group"
     text = in_ssm(live)
     _ssm(live).delete_parameter(Name=f"{live.outputs['parameter_prefix']}/policy")
     try:
-        time.sleep(TAKEN_UP_S)
+        time.sleep(own_stack.TAKEN_UP_S)
         assert code(live.curl("/api/echo", token=live.token)) == "missing_group"
         said = live.script("policy.py", "show", "--local").stderr
         assert "it was deleted" in said
@@ -196,7 +203,7 @@ def test_a_cut_off_stops_a_token_that_is_cached(live, by):
     done = live.script("policy.py", "cut-off", "--local", "--yes", "--token-file", "-", "--by", by, stdin=token)
     assert done.returncode == 0, done.stderr
     assert not any(part in done.stderr + done.stdout for part in token.split("."))
-    time.sleep(TAKEN_UP_S)
+    time.sleep(own_stack.TAKEN_UP_S)
     answer = live.curl("/api/whoami", token=token)
     assert (answer.status, code(answer)) == (401, "revoked")
     assert live.curl("/api/whoami", token=live.token).status == 200
@@ -209,7 +216,7 @@ def test_a_cut_off_by_time_stops_everybody_until_they_sign_in_again(live):
         "policy.py", "cut-off", "--local", "--yes", "--issued-before", "now", "--signed-in-before", "now"
     )
     assert done.returncode == 0, done.stderr
-    time.sleep(TAKEN_UP_S)
+    time.sleep(own_stack.TAKEN_UP_S)
     assert code(live.curl("/api/whoami", token=live.token)) == "revoked"
     refreshed = live.mint({**claims, "iat": int(time.time())})
     assert code(live.curl("/api/whoami", token=refreshed)) == "revoked"
@@ -268,7 +275,7 @@ def tokens(live):
 
 def test_no_spelling_of_a_guarded_path_gets_past_its_rule(live, tokens):
     """Raw targets from a real curl, with every method that matters, for nobody and for a user without the group."""
-    in_force(live, GUARDED)
+    given(live, GUARDED)
     already = len(log_lines(live))
     wrong = []
     for path in BYPASSES:
@@ -287,7 +294,7 @@ def test_no_spelling_of_a_guarded_path_gets_past_its_rule(live, tokens):
 
 def test_what_means_the_guarded_path_is_under_its_rule_for_admins_too(live, tokens):
     """The accepting half: an admin gets through with the meant spellings, and with no unclear one."""
-    in_force(live, GUARDED)
+    given(live, GUARDED)
     for path in BYPASSES:
         expected = "sent on" if path in MEANT else "ambiguous_path"
         assert code(live.curl(path, token=tokens["admin"])) == expected, path
@@ -295,7 +302,7 @@ def test_what_means_the_guarded_path_is_under_its_rule_for_admins_too(live, toke
 
 def test_the_rule_of_a_path_that_exists_is_not_walked_around_either(live, tokens):
     """With a backend that answers: nothing of it is seen without the group."""
-    in_force(live, GUARDED)
+    given(live, GUARDED)
     for path in ("/api/echo", "/api/%65cho", "/api//echo", "//api/echo", "/api/echo/", "/api/echo/x"):
         assert code(live.curl(path, token=tokens["user"])) == "missing_group", path
         assert code(live.curl(path, token=tokens["admin"])) == "sent on", path
@@ -314,7 +321,7 @@ def test_the_rule_of_a_path_that_exists_is_not_walked_around_either(live, tokens
 
 def test_methods_are_part_of_the_rule(live, tokens):
     """HEAD follows GET; whatever no route takes is 405 for everybody, with Allow."""
-    in_force(live, GUARDED)
+    given(live, GUARDED)
     assert live.curl("/api/whoami", "--head", token=tokens["user"]).status == 200
     for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
         for who in tokens:
@@ -327,7 +334,7 @@ def test_methods_are_part_of_the_rule(live, tokens):
 
 def test_preflights_are_answered_without_a_token_and_without_the_backend(live):
     """From the edge; another origin gets nothing that permits anything."""
-    in_force(live, {**GUARDED, "cors": {"allow_origins": ["https://app.example.com"]}})
+    given(live, {**GUARDED, "cors": {"allow_origins": ["https://app.example.com"]}})
     ask = ("-X", "OPTIONS", "-H", "Access-Control-Request-Method: POST", "-H")
     answer = live.curl("/admin/x", *ask, "Origin: https://app.example.com")
     assert answer.status == 204

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from infra.node import use_bundled_node
-from tests.infra.rig import PROJECT, Template, project_copy, run_module
+from tests.infra.rig import PROJECT, Template, made_once, project_copy, run_module
 
 use_bundled_node()  # before any test module imports aws_cdk
 
@@ -14,10 +14,12 @@ use_bundled_node()  # before any test module imports aws_cdk
 @pytest.fixture(scope="session")
 def assembly(tmp_path_factory):
     """The cloud assembly, synthesised with every check, with no credentials and nowhere to reach a network."""
-    output = tmp_path_factory.mktemp("synth") / "cdk.out"
-    finished = run_module("infra.app", "--output", output)
-    assert finished.returncode == 0, finished.stderr
-    return output
+
+    def synthesise(folder):
+        finished = run_module("infra.app", "--output", folder)
+        assert finished.returncode == 0, finished.stderr
+
+    return made_once(tmp_path_factory, "assembly", synthesise)
 
 
 @pytest.fixture(scope="session")
@@ -31,9 +33,7 @@ def variants(tmp_path_factory):
     """Every way to deploy, synthesised; a folder for each."""
     from tests.infra.variants import synthesise_all  # it imports aws_cdk
 
-    root = tmp_path_factory.mktemp("variants")
-    synthesise_all(root)
-    return root
+    return made_once(tmp_path_factory, "variants", synthesise_all)
 
 
 @pytest.fixture(scope="session")

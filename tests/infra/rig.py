@@ -1,5 +1,6 @@
 """What several tests of this folder use: the template as a lookup, runs of infra's commands, hand-made wheels."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -53,6 +54,20 @@ def run_module(module, *arguments, project=PROJECT, umask=-1):
         timeout=110,
         check=False,
     )
+
+
+def made_once(tmp_path_factory, name, make):
+    """Return a folder that ``make(folder)`` fills once in a run of pytest, for all of its workers: synthesis takes seconds."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    folder, complete = root / name, root / f"{name}.complete"
+    with (root / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not complete.exists():
+            make(folder)
+            complete.touch()
+    return folder
 
 
 def project_copy(folder):

@@ -60,7 +60,7 @@ def _wait_for_line(found: LocalSystem, text: str) -> None:
         assert found.process.poll() is None, found.printed()
         assert time.monotonic() < give_up, f"no {text!r} in:\n{found.printed()}"
         found.look()
-        time.sleep(0.005)
+        time.sleep(0.02)
 
 
 def _listening(pids) -> list[str]:
