@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .endpoints import Authority
-from .material import CLIENT_ID, CREDENTIALS, ISSUER, PREFIX, REGION, Files, UserPool
+from .material import CLIENT_ID, CREDENTIALS, ISSUER, POOL_ID, PREFIX, REGION, Files, UserPool
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -52,7 +52,12 @@ def build(folder: Path) -> dict[str, Contestant]:
         subprocess.CalledProcessError: A build failed; it has said why.
     """
     bundle = folder / "gateway"
+    # As the construct does it for a pool that is known when the bundle is built.
+    settings = folder / "settings.json"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text(json.dumps({"expected_user_pool_id": POOL_ID}))
     arguments = ["--parameter-prefix", PREFIX, "--parameter-region", REGION, "--platform", "host", "--policy-required"]
+    arguments += ["--settings", str(settings)]
     subprocess.run([sys.executable, "-m", "infra.bundle", "--output", bundle, *arguments], cwd=ROOT, check=True)
     packages = Path(sysconfig.get_paths()["purelib"])
     contestants = [

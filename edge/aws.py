@@ -158,20 +158,33 @@ def _key_endpoint(region: str) -> Endpoint:
     return endpoint("COGNITO_IDENTITY_PROVIDER", f"cognito-idp.{region}.amazonaws.com")
 
 
+def _key_call(pool_id: str) -> Call:
+    region = pool_id.partition("_")[0]
+    return Call(_key_endpoint(region), "GET", f"/{pool_id}/.well-known/jwks.json", {"Accept": "application/json"})
+
+
+def _keys_of(pending: Pending) -> KeySet:
+    answer = pending.result()
+    if answer.status != 200:
+        raise FetchError(f"the key endpoint answered {answer.status}")
+    return parse_jwks(answer.body)
+
+
 class KeySource:
     """Reads a pool's key set."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._early: tuple[str, Pending] | None = None
 
-    def prepare(self, region: str) -> None:
-        """Do what the first reading will need: connect, and import the dearest modules.
-
-        Args:
-            region: Where the pool will most likely turn out to be.
-        """
+    def prepare(self, settings: Settings) -> None:
+        """Do what the first reading will need: ask already, or at least connect, and import the dearest modules."""
+        expected = settings.expected_user_pool_id
         with contextlib.suppress(FetchError):
-            self._client.open(_key_endpoint(region))
+            if expected is not None:
+                self._early = (expected, self._client.start(_key_call(expected)))
+            else:  # the pool is most likely where the parameters are
+                self._client.open(_key_endpoint(settings.parameter_region))
         load_http()
         load_crypto()
 
@@ -181,17 +194,12 @@ class KeySource:
         Raises:
             KeysUnavailableError: It could not be read, or has no usable key.
         """
+        early, self._early = self._early, None
+        if early is not None and early[0] == pool.pool_id:
+            with contextlib.suppress(FetchError, JwksError):  # asked too early: it is asked again
+                return _keys_of(early[1])
         try:
-            call = Call(
-                _key_endpoint(pool.region),
-                "GET",
-                f"/{pool.pool_id}/.well-known/jwks.json",
-                {"Accept": "application/json"},
-            )
-            answer = self._client.start(call).result()
-            if answer.status != 200:
-                raise FetchError(f"the key endpoint answered {answer.status}")
-            return parse_jwks(answer.body)
+            return _keys_of(self._client.start(_key_call(pool.pool_id)))
         except (FetchError, JwksError) as error:
             raise KeysUnavailableError(
                 "The gateway cannot read the user pool's signing keys right now. Nothing is known to be wrong with your "

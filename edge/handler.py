@@ -28,7 +28,7 @@ def build(settings_file: str) -> Gateway:
     # SSM and Cognito share one TLS context, and the bounds on time and bytes.
     client = Client(timeout_s=settings.attempt_timeout_s, max_answer_bytes=settings.max_answer_bytes)
     keys = KeySource(client)
-    parameters = ParameterSource(client, settings, meanwhile=lambda: keys.prepare(settings.parameter_region))
+    parameters = ParameterSource(client, settings, meanwhile=lambda: keys.prepare(settings))
     return Gateway(
         settings,
         load_configuration=parameters.load,

@@ -24,6 +24,8 @@ class Settings(NamedTuple):
         signing: ``sigv4``: this function signs for the function URL. ``oac``: CloudFront's origin access control does.
         resource: The protected resource's URL (RFC 9728 §2), for OAuth clients that discover; None: nothing is published.
         authorization_servers: Issuers to publish with it, or None for the user pools' own.
+        expected_user_pool_id: The pool that the parameters most likely name, or None: a cold start then reads its keys while
+            it reads the parameters. Nothing else follows from it; what counts is the parameter.
         settings_lifetime_s: Seconds until the parameters are read again, before jitter of 20 %.
         settings_max_stale_s: Seconds for which the last good parameters outlive failing reads.
         keys_lifetime_s: Seconds until a pool's keys are read again.
@@ -42,6 +44,7 @@ class Settings(NamedTuple):
     signing: str = "sigv4"
     resource: str | None = None
     authorization_servers: tuple[str, ...] | None = None
+    expected_user_pool_id: str | None = None
     settings_lifetime_s: float = 60
     settings_max_stale_s: float = 86_400
     keys_lifetime_s: float = 3_600
@@ -74,6 +77,7 @@ _WHOLE = frozenset({"max_answer_bytes", "max_token_bytes", "verified_tokens"})
 # SSM: "a parameter name can't be prefixed with aws or ssm", letters, digits and .-_/ ; ours starts with a slash.
 _PREFIX = re.compile(r"/(?!aws|ssm)[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*", re.IGNORECASE)
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-[0-9]+")
+_POOL_ID = re.compile(r"(?=.{1,55}\Z)[a-z]{2}(?:-[a-z]+)+-[0-9]+_[0-9A-Za-z]+")
 # RFC 9728 §1.2: an https URL without a fragment, and better without a query. http towards loopback is for laptops.
 _RESOURCE = re.compile(
     r"(?:https://[a-z0-9.-]+|http://(?:127\.0\.0\.1|localhost))(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?"
@@ -114,7 +118,7 @@ def _is_urls(value: object) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(v, str) and _RESOURCE.fullmatch(v) for v in value)
 
 
-def _fault(name: str, value: object) -> str | None:
+def _fault(name: str, value: object) -> str | None:  # noqa: C901  one case for each setting
     """Say what *name* has to be when *value* is not it."""
     text = value if isinstance(value, str) else ""
     match name:
@@ -128,6 +132,8 @@ def _fault(name: str, value: object) -> str | None:
             return "must be an SSM path such as /my-gateway (no trailing slash, not below /aws or /ssm)"
         case "parameter_region" if not _REGION.fullmatch(text):
             return "must be a region such as us-east-1"
+        case "expected_user_pool_id" if value is not None and not _POOL_ID.fullmatch(text):
+            return "must be a user pool id such as us-east-1_AbCdEfGhI, or null"
         case "policy_required" if not isinstance(value, bool):
             return "must be true or false"
         case "domain_name" if value is not None and not _HOST.fullmatch(text):

@@ -153,6 +153,7 @@ class EdgeGateway(Construct):
         self.edge_role = self._role(edge_role_name)
         self.edge_function = self._edge_function(
             {
+                **_expected_pool(self.user_pool),
                 **(settings or {}),
                 "parameter_prefix": parameter_prefix,
                 "parameter_region": self.parameter_region,
@@ -460,3 +461,9 @@ class EdgeGateway(Construct):
         stage = cdk.Stage.of(self)
         if stage is not None:
             cdk.Validations.of(stage).add_plugins(cast("cdk.IPolicyValidationPlugin", TemplateRules(watched)))
+
+
+def _expected_pool(user_pool: cognito.IUserPool) -> dict[str, str]:
+    """Return the setting that lets a cold start ask for the pool's keys at once, where the pool is known at synth."""
+    pool_id = user_pool.user_pool_id
+    return {} if cdk.Token.is_unresolved(pool_id) else {"expected_user_pool_id": pool_id}

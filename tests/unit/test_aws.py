@@ -18,7 +18,7 @@ from edge.errors import (
 )
 from edge.fetch import Answer, Client, FetchError
 from edge.parameters import Pool as TrustedPool
-from tests.fakes import CREDENTIALS, NOW, PREFIX, REGION, Pool, make_settings
+from tests.fakes import CREDENTIALS, NOW, PREFIX, REGION, Pool, make_settings, wait_until
 
 POOL = Pool()
 TRUSTED = TrustedPool(POOL.pool_id, "eu-west-1", frozenset({POOL.issuer}), frozenset({POOL.client_id}))
@@ -267,6 +267,39 @@ def test_keys_are_read_by_one_unsigned_get(aws):
     assert path == f"/{POOL.pool_id}/.well-known/jwks.json"
     assert "authorization" not in headers
     assert body == b""
+
+
+def test_an_expected_pools_keys_are_asked_for_before_it_is_known(aws):
+    """While the parameters are on their way; the pool that they name finds its keys on the way as well."""
+    keys = KeySource(make_client())
+    keys.prepare(make_settings(expected_user_pool_id=POOL.pool_id))
+    wait_until(lambda: aws.cognito.requests)
+    assert keys.load(TRUSTED).get(POOL.id_kid) is not None
+    assert len(aws.cognito.requests) == 1
+    keys.load(TRUSTED)
+    assert len(aws.cognito.requests) == 2, "what was asked early serves once"
+
+
+def test_another_pools_keys_are_never_taken_for_the_named_ones(aws):
+    """Expecting a pool trusts nobody: what counts is the parameter."""
+    other = Pool(pool_id="us-east-1_Other0001", id_kid="of-the-other-pool")
+    aws.jwks[other.pool_id] = other.jwks()
+    keys = KeySource(make_client())
+    keys.prepare(make_settings(expected_user_pool_id=other.pool_id))
+    wait_until(lambda: aws.cognito.requests)
+    loaded = keys.load(TRUSTED)
+    assert loaded.get(POOL.id_kid) is not None
+    assert loaded.get(other.id_kid) is None
+
+
+def test_keys_that_were_asked_for_too_early_are_asked_for_again(aws):
+    """An early failure costs nothing but itself."""
+    aws.cognito.mode = "error"
+    keys = KeySource(make_client())
+    keys.prepare(make_settings(expected_user_pool_id=POOL.pool_id))
+    wait_until(lambda: aws.cognito.requests)
+    aws.cognito.mode = "ok"
+    assert keys.load(TRUSTED).get(POOL.id_kid) is not None
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ def test_the_defaults_are_those_of_the_design():
         "signing": "sigv4",
         "resource": None,
         "authorization_servers": None,
+        "expected_user_pool_id": None,
         "settings_lifetime_s": 60,
         "settings_max_stale_s": 86_400,
         "keys_lifetime_s": 3_600,
@@ -50,6 +51,7 @@ def test_every_setting_can_be_set():
         "signing": "oac",
         "resource": "https://app.example.com/api",
         "authorization_servers": ["https://login.example.com"],
+        "expected_user_pool_id": "eu-west-1_AbCdEfGhI",
         "settings_lifetime_s": 5,
         "settings_max_stale_s": 0,
         "keys_lifetime_s": 1.5,
@@ -190,6 +192,20 @@ def test_domain_names_that_are_accepted(host):
 def test_domain_names_that_are_refused(host):
     """The name is quoted in headers: no scheme, port, path, space or capital."""
     assert "domain_name: must be a lower-case host name" in faults_of(domain_name=host)
+
+
+@pytest.mark.parametrize("pool_id", ["us-east-1_AbCdEfGhI", "ap-southeast-2_0", None])
+def test_pool_ids_that_may_be_expected(pool_id):
+    """Region, underscore, letters and digits; or nothing."""
+    assert faults_of(expected_user_pool_id=pool_id) == ""
+
+
+@pytest.mark.parametrize(
+    "pool_id", ["", "AbCdEfGhI", "us-east-1", "us-east-1_", "us-east-1_A/B", "${Token[TOKEN.1]}", 7, "x" * 60]
+)
+def test_pool_ids_that_are_refused(pool_id):
+    """It becomes part of a URL, and a CDK token would be asked for by its name."""
+    assert "expected_user_pool_id: must be a user pool id" in faults_of(expected_user_pool_id=pool_id)
 
 
 @pytest.mark.parametrize("value", ["", "SIGV4", "none", None, True, ["oac"]])
