@@ -244,6 +244,13 @@ class TestCors:
         assert "Ref" in behaviours["DefaultCacheBehavior"]["ResponseHeadersPolicyId"]
 
 
+@pytest.mark.parametrize(("pool", "expected"), [("foreign", "us-east-1_Foreign"), ("own", None)])
+def test_a_pool_that_is_known_at_synth_is_expected_by_the_edge(variants, pool, expected):
+    """Its keys are asked for while the parameters are read; the id of a pool that is yet to be made is only a token."""
+    (bundle,) = (variants / f"sigv4-1-urls-{pool}-pool").glob("asset.*/settings.json")
+    assert json.loads(bundle.read_bytes()).get("expected_user_pool_id") == expected
+
+
 THREE_LINES = """
     import aws_cdk as cdk
     from aws_cdk import aws_lambda as lambda_
