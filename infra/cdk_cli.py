@@ -210,7 +210,7 @@ def _deploy_assembly(deployment: Deployment, assembly: Path, written: Path) -> d
     return outputs
 
 
-def _assembly(deployment: Deployment, options: argparse.Namespace, scratch: Path) -> Path:
+def _assembly(deployment: Deployment, options: argparse.Namespace, scratch: Path, *, checks: bool = True) -> Path:
     """Return the cloud assembly: the one that was given, or a new one.
 
     Raises:
@@ -231,7 +231,7 @@ def _assembly(deployment: Deployment, options: argparse.Namespace, scratch: Path
         context.setdefault("login_branding", "none")
     if context["bytecode"] == "auto":
         say(f"deploy: {describe_bytecode(lambda_interpreter())}")
-    arguments = ["--output", str(output)]
+    arguments = ["--output", str(output), *([] if checks else ["--fast"])]
     for key, value in context.items():
         arguments += ["--context", f"{key}={value}"]
     if cdk_app.main(arguments):
@@ -348,7 +348,7 @@ def _destroy(deployment: Deployment, options: argparse.Namespace) -> None:
             emptied = run_script("website.py", "empty", "--yes", "--stack", STACK, *_profile(deployment))
             say(f"destroy: site: {emptied.strip()}")
         with tempfile.TemporaryDirectory() as scratch:
-            assembly = _assembly(deployment, options, Path(scratch))
+            assembly = _assembly(deployment, options, Path(scratch), checks=False)  # what goes need not be in order
             deployment.cdk("destroy", "--app", str(assembly), "--all", "--force")  # (2)
     waiting = teardown.delete_edge_functions(deployment.client("lambda"), STACK, say)  # (3)
     remains = [
