@@ -23,6 +23,8 @@ export function useRoute(): Route {
     const look = (): void => {
       setHash(location.hash);
     };
+    // Effects run after the screen is drawn: the address may have changed in between.
+    look();
     addEventListener("hashchange", look);
     addEventListener("popstate", look);
     return () => {
