@@ -16,7 +16,7 @@ TOKEN = re.compile(r"eyJ[\w-]{10,}")
 def page(browser, system):
     """A page in an empty profile; strangers, breaches of the policy and tokens in addresses are found at the end."""
     context = browser.new_context()
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(10_000)
     requests, faults, violations = [], [], []
     context.on("request", lambda request: requests.append(request.url))
     context.on("weberror", lambda error: faults.append(str(error.error)))

@@ -26,7 +26,7 @@ def site(built):
 def context(browser, site):
     """An empty browser profile; what its pages asked for, and what they complained of, is checked at the end."""
     context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(10_000)
     watched = Tab.watch(context, site)
     yield context
     watched.check()
