@@ -13,6 +13,7 @@ if __name__ == "__main__":  # started as a file: its folder is on the path, wher
 import argparse
 import hashlib
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 
@@ -28,6 +29,7 @@ from scripts._stack import DEFAULT_REGION, DEFAULT_STACK
 
 DECISIONS = ("forward", "refuse", "error", "preflight", "metadata")
 DEFAULT_LIMIT = 500
+_LIKE_A_REQUEST_ID = re.compile(r"-[\w=-]{31,}", re.ASCII)  # CloudFront's have 56 characters; no option is that long
 _DEFAULT_SINCE = "15m"
 _DEFAULT_SINCE_OF_A_REQUEST = "24h"  # whoever has a request id from a refusal seldom comes within minutes
 
@@ -52,7 +54,7 @@ exit status: 0 done; 1 failed, or no such request; 2 wrong usage; 130 interrupte
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what *argv* (None: this process's own arguments) says and return the exit status."""
     parser = _parser()
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(_with_request_id(sys.argv[1:] if argv is None else argv))
     _check_usage(parser, arguments)
 
     def work() -> int:
@@ -289,6 +291,17 @@ def _parser() -> argparse.ArgumentParser:
         "--regions", type=_names, metavar="A,B", help="look in these regions alone (default: in all that AWS has)"
     )
     return parser
+
+
+def _with_request_id(argv: Sequence[str]) -> list[str]:
+    """Return *argv* with a request id joined to its option: one id in 64 begins with `-`, which argparse takes for an option."""
+    joined: list[str] = []
+    for argument in argv:
+        if joined and joined[-1] == "--request-id" and _LIKE_A_REQUEST_ID.fullmatch(argument):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def _term(text: str) -> str:

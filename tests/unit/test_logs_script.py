@@ -368,6 +368,15 @@ def test_request_id_tells_the_whole_story(aws, run):
     assert "other==" not in told
 
 
+@pytest.mark.parametrize("begins", ["-", "--", "-f", "--local"])
+def test_request_id_may_begin_like_an_option(aws, run, begins):
+    """One of CloudFront's in 64 does: their alphabet is base64url's."""
+    request_id = f"{begins:x<54}=="
+    aws.write("us-east-1", refusal(60, request_id), NOW)
+    status, out, _ = run(*TWO, "--request-id", request_id)
+    assert (status, out[0]) == (0, f"Request {request_id}")
+
+
 def test_unknown_request_fails_and_says_why_that_may_be(aws, run):
     """Too early, too old, or never at the edge."""
     status, out, err = run(*TWO, "--request-id", "unknown==")
@@ -419,6 +428,8 @@ def test_following_shows_each_new_line_once_and_finds_new_regions(aws):
         ["--page"],
         ["--limit", "-1"],
         ["--request-id", 'a"b'],
+        ["--request-id", "--local"],
+        ["--request-id"],
         ["--decision", "maybe"],
     ],
     ids=" ".join,
