@@ -63,15 +63,19 @@ class Tab:
     def sign_in(self) -> "Tab":
         self.button("Sign in").click()
         self.button(re.compile("^Sign in as")).click()
-        expect(self.heading("Books")).to_be_visible()
-        return self
+        return self.see_books()
 
     def resume(self) -> "Tab":
         """Give this tab a session that began earlier."""
         self.open("favicon.svg")
         self.page.evaluate("(tokens) => sessionStorage.setItem('session', tokens)", json.dumps(self.site.session()))
         self.open()
+        return self.see_books()
+
+    def see_books(self) -> "Tab":
+        """Wait until the books are there: a question still on its way would meet what the test changes next."""
         expect(self.heading("Books")).to_be_visible()
+        expect(self.text("The shelf is empty").or_(self.page.get_by_role("heading", level=2)).first).to_be_visible()
         return self
 
     def button(self, name: str | re.Pattern) -> Locator:

@@ -380,8 +380,7 @@ def test_signing_out_works_while_the_login_is_away(reader, site):
 
 def test_a_second_tab_is_signed_in_and_out_with_the_first(reader, context, site):
     """A new tab takes part in the session; one refresh serves both; signing out reaches both."""
-    second = Tab(context.new_page(), site).open()
-    expect(second.heading("Books")).to_be_visible()
+    second = Tab(context.new_page(), site).open().see_books()
     site.forget_tokens()
     second.page.reload()
     expect(second.text("The shelf is empty")).to_be_visible()
