@@ -11,7 +11,7 @@ from .errors import (
     CredentialsUnavailableError,
     KeysUnavailableError,
 )
-from .fetch import Call, Client, Endpoint, FetchError, Pending, load_http, parse_endpoint
+from .fetch import Call, Client, Endpoint, FetchError, Pending, parse_endpoint
 from .jwks import JwksError, KeySet, load_crypto, parse_jwks
 from .parameters import NAMES, Configuration, ParametersError, Pool, parse_parameters
 from .settings import Settings
@@ -178,14 +178,13 @@ class KeySource:
         self._early: tuple[str, Pending] | None = None
 
     def prepare(self, settings: Settings) -> None:
-        """Do what the first reading will need: ask already, or at least connect, and import the dearest modules."""
+        """Do what the first reading will need: ask already, or at least connect, and import the dearest module."""
         expected = settings.expected_user_pool_id
         with contextlib.suppress(FetchError):
             if expected is not None:
                 self._early = (expected, self._client.start(_key_call(expected)))
             else:  # the pool is most likely where the parameters are
                 self._client.open(_key_endpoint(settings.parameter_region))
-        load_http()
         load_crypto()
 
     def load(self, pool: Pool) -> KeySet:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Collection
 from typing import Any
-from urllib.parse import urlsplit
 
 from .cloudfront import Request, response
 from .errors import MethodNotAllowedError
@@ -24,7 +23,7 @@ def metadata_paths(settings: Settings) -> Collection[str]:
     """
     if settings.resource is None:
         return ()
-    path = urlsplit(settings.resource).path.rstrip("/")
+    _, path = _split(settings.resource)
     return frozenset({WELL_KNOWN, WELL_KNOWN + path})
 
 
@@ -32,8 +31,15 @@ def metadata_url(settings: Settings) -> str | None:
     """Return what ``resource_metadata`` in a challenge points to (RFC 9728 §5.1), or None."""
     if settings.resource is None:
         return None
-    parts = urlsplit(settings.resource)
-    return f"{parts.scheme}://{parts.netloc}{WELL_KNOWN}{parts.path.rstrip('/')}"
+    origin, path = _split(settings.resource)
+    return f"{origin}{WELL_KNOWN}{path}"
+
+
+def _split(resource: str) -> tuple[str, str]:
+    """Return a resource's origin, and its path without final slashes; `settings.py` has seen to it that there is no more."""
+    scheme, _, rest = resource.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host}", (slash + path).rstrip("/")
 
 
 def metadata(request: Request, settings: Settings, configuration: Configuration) -> dict[str, Any]:

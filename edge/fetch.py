@@ -6,23 +6,30 @@ deadline, whatever the thread is doing.
 """
 
 import contextlib
+import re
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
+from typing import NamedTuple
 
+from .http1 import AnswerReader, HttpError, write_request
 from .roots import AMAZON_ROOTS
-
-if TYPE_CHECKING:
-    from http.client import HTTPConnection
 
 # An idle connection is used again for this long at most. Seconds. Servers close theirs sooner or later, and a frozen
 # function does not notice.
 MAX_IDLE_S = 120
+
+# An endpoint: no credentials, no query, no fragment.
+_URL = re.compile(
+    r"(?P<scheme>(?i:https?))://(?:(?P<host>[A-Za-z0-9._-]+)|\[(?P<address>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]{0,5}))?"
+    r"(?P<path>/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?"
+)
+
+# How much is read from a connection at once. Bytes.
+_PIECE = 65_536
 
 # Whose certificates Amazon's own authority signs.
 AWS_DOMAIN = ".amazonaws.com"
@@ -63,16 +70,14 @@ def parse_endpoint(url: str) -> Endpoint:
     >>> parse_endpoint("http://127.0.0.1:4566/").authority
     '127.0.0.1:4566'
     """
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise FetchError(f"{url!r} is no endpoint URL") from error
-    if parts.scheme not in ("http", "https") or not host:
+    parts = _URL.fullmatch(url)
+    port = int(parts["port"] or 0) if parts else 0
+    if parts is None or port > 65_535:
         raise FetchError(f"{url!r} is no endpoint URL; expected https://host")
-    if parts.scheme == "http" and not _is_loopback(host):
+    scheme, host = parts["scheme"].lower(), (parts["host"] or parts["address"]).lower()
+    if scheme == "http" and not _is_loopback(host):
         raise FetchError(f"{url!r} is plain http, which is accepted towards loopback only; use https")
-    return Endpoint(parts.scheme, host, port or (443 if parts.scheme == "https" else 80), parts.path.rstrip("/"))
+    return Endpoint(scheme, host, port or (443 if scheme == "https" else 80), (parts["path"] or "").rstrip("/"))
 
 
 def _is_loopback(host: str) -> bool:
@@ -118,7 +123,7 @@ class Pending:
         self._deadline = time.monotonic() + client.timeout_s
         self._done = threading.Event()
         self._abandoned = False
-        self._connection: HTTPConnection | None = None
+        self._connection: socket.socket | None = None
         self._answer: Answer | None = None
         self._failure = "no answer in time"
         try:
@@ -152,11 +157,9 @@ class Pending:
     def _exchange(self) -> Answer:
         kept = self._client.take(self._call.endpoint)
         if kept is not None:
-            from http.client import HTTPException  # noqa: PLC0415  see connect()
-
             # The server may have closed it meanwhile, or the path to it may be gone without a word: half of the time is
             # left for a new one. Both calls we make are reads, and safe to repeat.
-            with contextlib.suppress(OSError, HTTPException):
+            with contextlib.suppress(OSError, HttpError):
                 return self._attempt(kept, (self._deadline - time.monotonic()) / 2)
             if self._abandoned:
                 raise FetchError("abandoned")
@@ -166,7 +169,7 @@ class Pending:
         connection = self._client.connect(self._call.endpoint, timeout_s)
         return self._attempt(connection, self._deadline - time.monotonic())
 
-    def _attempt(self, connection: "HTTPConnection", timeout_s: float) -> Answer:
+    def _attempt(self, connection: socket.socket, timeout_s: float) -> Answer:
         self._connection = connection
         call = self._call
         try:
@@ -174,23 +177,20 @@ class Pending:
                 raise FetchError("no time left")
             if self._abandoned:
                 raise FetchError("abandoned")
-            connection.sock.settimeout(timeout_s)
+            connection.settimeout(timeout_s)
             headers = {"Host": call.endpoint.authority, "Accept-Encoding": "identity", **call.headers}
-            connection.request(call.method, call.endpoint.path + call.target, call.body or None, headers)
-            response = connection.getresponse()
-            body = response.read(self._client.max_answer_bytes + 1)
-            if len(body) > self._client.max_answer_bytes:
-                raise FetchError(f"the answer is longer than {self._client.max_answer_bytes} bytes")
-            if response.length:  # what Content-Length promised and did not come
-                raise FetchError(f"the answer ended {response.length} bytes early")
+            connection.sendall(write_request(call.method, call.endpoint.path + call.target, headers, call.body))
+            reader = AnswerReader(self._client.max_answer_bytes)
+            while not reader.complete:
+                reader.feed(connection.recv(_PIECE))
         except BaseException:
             _close(connection)
             raise
-        if response.isclosed() and not response.will_close and not self._abandoned:
+        if reader.reusable and not self._abandoned:
             self._client.keep(call.endpoint, connection)
         else:
             _close(connection)
-        return Answer(response.status, body)
+        return Answer(reader.status, reader.body)
 
 
 class Client:
@@ -199,7 +199,7 @@ class Client:
     def __init__(self, *, timeout_s: float, max_answer_bytes: int) -> None:
         self.timeout_s = timeout_s
         self.max_answer_bytes = max_answer_bytes
-        self._kept: dict[Endpoint, tuple[HTTPConnection, float]] = {}
+        self._kept: dict[Endpoint, tuple[socket.socket, float]] = {}
         self._lock = threading.Lock()
         self._tls: dict[bool, ssl.SSLContext] = {}
 
@@ -216,7 +216,7 @@ class Client:
         with contextlib.suppress(Exception):
             self.keep(endpoint, self.connect(endpoint, self.timeout_s))
 
-    def take(self, endpoint: Endpoint) -> "HTTPConnection | None":
+    def take(self, endpoint: Endpoint) -> socket.socket | None:
         """Return a kept connection, or None."""
         with self._lock:
             connection, since = self._kept.pop(endpoint, (None, 0.0))
@@ -225,7 +225,7 @@ class Client:
             return None
         return connection
 
-    def keep(self, endpoint: Endpoint, connection: "HTTPConnection") -> None:
+    def keep(self, endpoint: Endpoint, connection: socket.socket) -> None:
         """Keep a connection whose answer has been read to its end."""
         with self._lock:
             previous = self._kept.get(endpoint)
@@ -233,7 +233,7 @@ class Client:
         if previous is not None:
             _close(previous[0])
 
-    def connect(self, endpoint: Endpoint, timeout_s: float) -> "HTTPConnection":
+    def connect(self, endpoint: Endpoint, timeout_s: float) -> socket.socket:
         """Connect. Certificates and names are always checked.
 
         Args:
@@ -244,20 +244,12 @@ class Client:
             OSError: It cannot be reached, or is not who it should be.
         """
         if endpoint.scheme == "http":
-            sock = _tcp(endpoint, timeout_s)
-        elif endpoint.host.endswith(AWS_DOMAIN):
-            try:
-                sock = self._secure(endpoint, timeout_s, amazon=True)
-            except ssl.SSLCertVerificationError:  # a root that is newer than this version: the system may know it
-                sock = self._secure(endpoint, timeout_s, amazon=False)
-        else:
-            sock = self._secure(endpoint, timeout_s, amazon=False)
-        # Imported late, so that a cold start does it while the network waits.
-        from http.client import HTTPConnection  # noqa: PLC0415  reason above
-
-        connection = HTTPConnection(endpoint.host, endpoint.port)
-        connection.sock = sock
-        return connection
+            return _tcp(endpoint, timeout_s)
+        if endpoint.host.endswith(AWS_DOMAIN):
+            # Else it may be a root that is newer than this version: the system may know it.
+            with contextlib.suppress(ssl.SSLCertVerificationError):
+                return self._secure(endpoint, timeout_s, amazon=True)
+        return self._secure(endpoint, timeout_s, amazon=False)
 
     def _secure(self, endpoint: Endpoint, timeout_s: float, *, amazon: bool) -> ssl.SSLSocket:
         sock = _tcp(endpoint, timeout_s)
@@ -275,24 +267,17 @@ class Client:
             return self._tls[amazon]
 
 
-def load_http() -> None:
-    """Import what speaks HTTP, the second dearest import of a cold start, while the servers shake hands."""
-    import http.client  # noqa: F401, PLC0415  reason above
-
-
 def _tcp(endpoint: Endpoint, timeout_s: float) -> socket.socket:
     sock = socket.create_connection((endpoint.host, endpoint.port), timeout_s)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
 
-def _close(connection: "HTTPConnection | None") -> None:
+def _close(connection: socket.socket | None) -> None:
     """Close *connection*, and wake whoever is reading from it."""
     if connection is None:
         return
-    sock = connection.sock
-    if sock is not None:
-        with contextlib.suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
     with contextlib.suppress(OSError):
         connection.close()

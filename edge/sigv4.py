@@ -14,11 +14,13 @@ import time
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import quote
+
+from .percent import escapes, percent_encode
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 
 _UNRESERVED_PATH = re.compile(r"[A-Za-z0-9._~/-]*")
+_PATH_ESCAPES = escapes(b"/")
 
 # SHA-256 of no bytes.
 EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -59,8 +61,7 @@ def canonical_uri(path: str) -> str:
     >>> canonical_uri("/a%20b/(c)~")
     '/a%2520b/%28c%29~'
     """
-    # Most paths have nothing to encode, and quote() is the dearest line of a request.
-    return path if _UNRESERVED_PATH.fullmatch(path) else quote(path, safe="/~")
+    return path if _UNRESERVED_PATH.fullmatch(path) else percent_encode(path.encode(), _PATH_ESCAPES)
 
 
 def canonical_query_string(query: str) -> str:

@@ -6,12 +6,11 @@ readings would put under another rule (design: "Target, body, signature").
 """
 
 import re
-from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import quote, unquote_to_bytes
 
 from .errors import AmbiguousPathError, MalformedUrlError, excerpt
+from .percent import escapes, percent_decode, percent_encode
 
 # "URI + query string" of an edge function's answer: fewer than 8,192 characters. CloudFront: restrictions on all edge
 # functions. Whether "?" counts is not said, so it does here.
@@ -81,6 +80,9 @@ _NOT_PCHAR = re.compile(rb"[^A-Za-z0-9._~!$&'()*+,;=:@/%-]")
 _ESCAPE = re.compile(rb"%[0-9A-Fa-f]{2}")
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _SLASHES = re.compile(rb"//+")
+
+# RFC 3986 §2.3: only unreserved characters stand for themselves in a query.
+_STRICT = escapes()
 
 # UTF-8 that spells a short character with more bytes than it needs; old decoders read %C0%AE as ".". RFC 3629 §3
 _OVERLONG = re.compile(
@@ -163,13 +165,13 @@ def _canonical_pair(pair: bytes) -> str:
 
 
 def _strict(data: bytes) -> str:
-    decoded = unquote_to_bytes(data)
+    decoded = percent_decode(data)
     try:
         decoded.decode("utf-8")
     except UnicodeDecodeError:
         shown = excerpt(data.decode("latin-1"))
         raise MalformedUrlError(f"The query holds escapes that are not UTF-8: {shown}.") from None
-    return quote(decoded, safe="")
+    return percent_encode(decoded, _STRICT)
 
 
 def check_length(path: str, query: str) -> None:
@@ -201,14 +203,14 @@ def plausible_readings(path: str) -> tuple[Reading, ...]:
     if _PLAIN_PATH.fullmatch(path) or path == "/":
         return _plain_readings(path)
     data = path.encode("ascii")
-    once = _decode(data)
+    once = percent_decode(data)
     fully = _decode_fully(once)
     if _OVERLONG.search(once) or _OVERLONG.search(fully):
         raise AmbiguousPathError("The path has overlong UTF-8, which some servers read as '.' or '/'.")
     variants: dict[Segments, None] = dict.fromkeys(
         (
             _split(once),
-            tuple(_text(_decode(segment)) for segment in data[1:].split(b"/")),  # %2F kept literal
+            tuple(_text(percent_decode(segment)) for segment in data[1:].split(b"/")),  # %2F kept literal
             _split(fully),
         )
     )
@@ -248,16 +250,13 @@ def _check_segments(segments: Segments) -> None:
 def _decode_fully(data: bytes) -> bytes:
     """Decode until nothing changes any more."""
     for _ in range(MAX_NESTED_ESCAPES):
-        decoded = _decode(data)
+        decoded = percent_decode(data)
         if decoded == data:
             return data
         data = decoded
-    if _decode(data) == data:
+    if percent_decode(data) == data:
         return data
     raise AmbiguousPathError(f"The path has escapes within escapes, more than {MAX_NESTED_ESCAPES} deep.")
-
-
-_decode: Callable[[bytes], bytes] = unquote_to_bytes
 
 
 def _split(data: bytes) -> Segments:

@@ -28,7 +28,7 @@ from .wheelhouse import Target, Wheel, select
 MANIFEST: Final = "bundle.json"
 
 # Raise it when the same inputs give other bytes than before: folders of the old format are then rebuilt.
-_FORMAT = 1
+_FORMAT = 2
 
 # The oldest time that a zip archive can hold, as seconds since the epoch (1980-01-01T00:00:00Z).
 _MTIME_S = 315_532_800
@@ -36,6 +36,8 @@ _MTIME_S = 315_532_800
 # Installers' notes: they differ from machine to machine, and nothing reads them at run time. METADATA and licences stay.
 _NOTES = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"})
 _TESTS = re.compile(r"(?:^|/)(?:tests?/|test_[^/]*\.py$|conftest\.py$)")
+# Another interpreter's bytecode, and what only type checkers and Cython read.
+_UNREAD = (".pyc", ".pyi", ".pyx", ".pxd")
 _TOP_EXTENSION = re.compile(r"[^/]+\.so")
 
 # The magic number of CPython 3.13's final releases (Lib/importlib/_bootstrap_external.py: 3571). A pre-release's
@@ -327,7 +329,7 @@ def _kept_name(name: str, *, extensions_only: bool) -> str:
             return ""
     if extensions_only and not _TOP_EXTENSION.fullmatch(name):
         return ""
-    return "" if name.endswith(".pyc") or _TESTS.search(name) else name
+    return "" if name.endswith(_UNREAD) or _TESTS.search(name) else name
 
 
 def _compile(folder: Path, interpreter: Interpreter) -> None:

@@ -111,14 +111,18 @@ def test_modes_times_and_contents_are_the_same_on_every_machine(lambda_bundle, h
 
 def test_licences_are_kept(lambda_bundle):
     """Whoever deploys this distributes the libraries."""
-    for project in ("cryptography", "pybase64", "cffi"):
+    for project in ("cryptography", "httptools", "pybase64", "cffi"):
         assert list(lambda_bundle.glob(f"{project}-*.dist-info/**/LICENSE*")), project
 
 
 def test_extension_modules_load_on_lambda(lambda_bundle):
     """x86_64 ELF, for CPython 3.13 or the stable ABI, and no symbol newer than Amazon Linux 2023's glibc."""
     modules = list(lambda_bundle.rglob("*.so"))
-    assert {path.name.partition(".")[0] for path in modules} == {"_rust", "_cffi_backend", "_pybase64"}
+    assert {path.name.partition(".")[0] for path in modules} == {
+        *("_rust", "_cffi_backend"),  # cryptography
+        *("parser", "url_parser"),  # httptools
+        "_pybase64",
+    }
     for module in modules:
         content = module.read_bytes()
         assert re.search(r"\.(cpython-313-x86_64-linux-gnu|abi3)\.so$", module.name)

@@ -3,7 +3,6 @@
 The fault table of issue "Tokens and keys": each fault at a cold start and later, for parameters and for keys.
 """
 
-import http.client
 import json
 import re
 import time
@@ -11,6 +10,7 @@ import time
 import pytest
 
 from edge.errors import CredentialsUnavailableError
+from edge.http1 import AnswerReader, HttpError
 from tests.fakes import (
     CREDENTIALS,
     NOW,
@@ -32,7 +32,7 @@ BOUND_S = 5
 
 # How a service can fail, and what the log has to say about it.
 FAULTS = {
-    "down": "RemoteDisconnected",
+    "down": "ended without an answer",
     "error": "500",
     "garbled": "not valid JSON",
     "throttled": "400",
@@ -520,10 +520,10 @@ def test_a_refresh_that_fails_is_logged_once_an_attempt_with_its_reason(aws, sys
 def test_a_long_answer_does_not_fill_the_log(aws, monkeypatch):
     """A server that talks nonsense at length is quoted in part: no line of tens of kilobytes for each request."""
 
-    def nonsense(self):
-        raise http.client.BadStatusLine("x" * 60_000)
+    def nonsense(self, data):
+        raise HttpError("x" * 60_000)
 
-    monkeypatch.setattr(http.client.HTTPConnection, "getresponse", nonsense)
+    monkeypatch.setattr(AnswerReader, "feed", nonsense)
     system = patient_system()
     for second in range(3):
         assert system(token=good(), now=NOW + second)["status"] == "503"
