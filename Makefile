@@ -106,7 +106,7 @@ load: install ## 50 requests a second for two minutes: nothing lost, nothing gro
 	@$(BIN)/python -m benchmarks.load $(LOAD_ARGS)
 
 fuzz: .venv-fuzz/.installed ## Fuzz the parsers, a million executions each (about 15 minutes; FUZZ_RUNS=...)
-	@for name in policy target token event jwks; do \
+	@for name in policy target token event jwks answer; do \
 	  echo "fuzz: $$name"; .venv-fuzz/bin/python tests/fuzz/fuzz_$$name.py -runs=$(FUZZ_RUNS) || exit 1; done
 
 soak: install ## 200,000 requests in one process: memory has to stay flat

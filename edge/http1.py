@@ -122,6 +122,8 @@ class AnswerReader:
         self._in_head = False
         if not self.complete:
             status = self._parser.get_status_code()
+            if status < 200 and self._bounded:  # "MUST NOT send": RFC 9110 §8.6, RFC 9112 §6.1
+                raise HttpError("an interim answer with content")
             self.status = status if status >= 200 else 0  # 1xx: the answer is still to come   RFC 9110 §15.2
 
     def on_body(self, data: bytes) -> None:

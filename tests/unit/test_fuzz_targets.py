@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import AuthenticationError
-from tests.fuzz import fuzz_event, fuzz_jwks, fuzz_policy, fuzz_target, fuzz_token
+from tests.fuzz import fuzz_answer, fuzz_event, fuzz_jwks, fuzz_policy, fuzz_target, fuzz_token
 
 TARGETS = {
     module.__name__.rpartition("_")[2]: module
-    for module in (fuzz_event, fuzz_jwks, fuzz_policy, fuzz_target, fuzz_token)
+    for module in (fuzz_answer, fuzz_event, fuzz_jwks, fuzz_policy, fuzz_target, fuzz_token)
 }
 
 

@@ -159,6 +159,8 @@ def test_a_connection_that_ends_early_is_no_answer(data):
         b"HTTP/1.1 200 OK\r\nX: y\r\n folded\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX: \0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 103 Hints\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
+        b"HTTP/1.1 100 Continue\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
     ],
 )
