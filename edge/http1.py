@@ -90,7 +90,7 @@ class AnswerReader:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
             if not self.complete:  # else it is what came in excess
-                raise HttpError(f"the answer is no HTTP: {error}") from None
+                raise HttpError(f"the answer is no HTTP: {error.__context__ or error}") from None
             self.reusable = False
         if self._length > self._max_body_bytes:
             raise HttpError(f"the answer is longer than {self._max_body_bytes} bytes")
