@@ -11,8 +11,8 @@ from edge.sigv4 import EMPTY_SHA256, canonical_headers, canonical_request
 from scripts._doctor_canonical import canonical_of, compared, masked_text
 from scripts._doctor_parameters import trial_of
 from scripts._doctor_refusals import fix_for, refusals
-from scripts._doctor_report import Probe, UnseenError, Verdict, failed, passed, warned
-from scripts._doctor_system import Answer, System, url_region
+from scripts._doctor_report import Probe, Verdict, failed, passed, warned
+from scripts._doctor_system import Answer, System, UnseenError, url_region
 
 # Where to look for the cause of what the caller cannot help.
 _CAUSES: Final = {

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from scripts._doctor_report import Probe, UnseenError, Verdict, failed, passed, warned
-from scripts._doctor_system import Document, System, url_region
+from scripts._doctor_report import Probe, Verdict, failed, passed, warned
+from scripts._doctor_system import Document, System, UnseenError, url_region
 from scripts._stack import DEFAULT_REGION
 
 CACHING_DISABLED: Final = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"

@@ -11,8 +11,8 @@ from edge.log import hash_of
 from edge.parameters import Configuration, ParametersError, Pool, parse_parameters
 from edge.verify import trusted_pool
 from scripts._doctor_refusals import fix_for
-from scripts._doctor_report import Probe, UnseenError, Verdict, failed, passed, unseen, warned
-from scripts._doctor_system import CLIENT_ID, POLICY, POOL_ID, System, moment
+from scripts._doctor_report import Probe, Verdict, failed, passed, unseen, warned
+from scripts._doctor_system import CLIENT_ID, POLICY, POOL_ID, System, UnseenError, moment
 from scripts._policy_check import ADVANCED_BYTES, STANDARD_BYTES, Finding, Ids, Severity, check
 from scripts._policy_trial import Trial, keys_of, try_request
 

@@ -56,18 +56,6 @@ def unseen(found: str, fix: str, *, subject: str = "") -> Verdict:
     return Verdict(Outcome.UNSEEN, found, fix, subject)
 
 
-class UnseenError(Exception):
-    """Something cannot be looked at; ends the check that needs it.
-
-    Attributes:
-        fix: What would help.
-    """
-
-    def __init__(self, why: str, fix: str) -> None:
-        super().__init__(why)
-        self.fix = fix
-
-
 @dataclass(frozen=True)
 class Probe:
     """One check, before anybody has looked.

@@ -16,7 +16,6 @@ from botocore.exceptions import ClientError
 
 from scripts import _stack
 from scripts._console import ScriptError
-from scripts._doctor_report import UnseenError
 from scripts._stack import DEFAULT_REGION, Stack
 
 Document = dict[str, Any]
@@ -29,6 +28,18 @@ _URL_HOST = re.compile(r"[a-z0-9]+\.lambda-url\.(?P<region>[a-z0-9-]+)\.on\.aws"
 # The statement that `local/deploy.py` adds for the emulator's sake; on AWS it does not exist, so it counts for nothing.
 _EMULATORS_OWN_POLICY = "local-emulator-only"
 _RESTART = "stop `make run` and start it again"
+
+
+class UnseenError(Exception):
+    """Something cannot be looked at; ends the check that needs it.
+
+    Attributes:
+        fix: What would help.
+    """
+
+    def __init__(self, why: str, fix: str) -> None:
+        super().__init__(why)
+        self.fix = fix
 
 
 class Parameters(NamedTuple):

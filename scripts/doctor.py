@@ -45,8 +45,8 @@ from scripts._console import (
     say,
 )
 from scripts._doctor_refusals import explained, refusals
-from scripts._doctor_report import Check, Outcome, Probe, UnseenError, Verdict, document, result, text, unseen
-from scripts._doctor_system import System
+from scripts._doctor_report import Check, Outcome, Probe, Verdict, document, result, text, unseen
+from scripts._doctor_system import System, UnseenError
 from scripts._stack import Stack
 
 EXAMPLES = """\

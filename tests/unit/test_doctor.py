@@ -27,7 +27,6 @@ from scripts._doctor_report import (
     Check,
     Outcome,
     Probe,
-    UnseenError,
     document,
     failed,
     passed,
@@ -36,7 +35,7 @@ from scripts._doctor_report import (
     unseen,
     warned,
 )
-from scripts._doctor_system import Answer, FunctionUrl, Parameters, System
+from scripts._doctor_system import Answer, FunctionUrl, Parameters, System, UnseenError
 from scripts._stack import Stack
 from tests.fakes import NOW, Pool, compact, rsa_key
 
