@@ -22,6 +22,7 @@ REGISTERED_PORTS = (8976, 8977)
 # A browser may take `localhost` for either, and may try ::1 first.
 _ADDRESSES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _REQUEST_TIMEOUT_S = 10.0
+_POLL_S = 0.01  # how long a server that is told to stop may take to notice; nobody waits for two of them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +54,7 @@ class CallbackServer:
         self._callback: Callback | None = None
         self.port, self._servers = self._listen(ports)
         for server in self._servers:
-            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+            threading.Thread(target=server.serve_forever, args=(_POLL_S,), daemon=True).start()
 
     @property
     def redirect_uri(self) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import botocore.session
 import pytest
 
+from tests import system as local_system
 from tests.browser import NO_BROWSER, chromium
 from tests.fakes import FakeAws, make_system
 
@@ -18,22 +19,24 @@ sys.dont_write_bytecode = False
 # take ten seconds and more, longest first; all other files come after them, the many small ones last.
 LONG_FILES = (
     "local/test_stack.py",
-    "infra/test_cdk_cli.py",
-    "e2e/test_policy_live.py",
-    "unit/test_signature_properties.py",
     "e2e/test_faults.py",
-    "web/test_page.py",
+    "infra/test_cdk_cli.py",
     "infra/test_variants.py",
+    "web/test_page.py",
+    "e2e/test_policy_live.py",
     "web/test_looks.py",
-    "e2e/test_doctor.py",
-    "local/test_get_token_with_emulator.py",
     "e2e/test_trace_page.py",
+    "unit/test_signature_properties.py",
     "e2e/test_web.py",
     "e2e/test_browser_fetch.py",
-    "e2e/test_mcp_client.py",
+    "e2e/test_doctor.py",
+    "infra/test_app.py",
     "unit/test_get_token.py",
-    "unit/test_policy_script.py",
+    "local/test_get_token_with_emulator.py",
+    "e2e/test_mcp_client.py",
     "unit/test_target.py",
+    "unit/test_policy.py",
+    "unit/test_policy_script.py",
 )
 
 
@@ -64,6 +67,13 @@ def _models_read_once():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.session, "create_loader", create_loader)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _systems_ended():
+    """Leave no system behind: the tests that started one went on while it stopped."""
+    yield
+    local_system.wait_for_the_ended()
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
@@ -54,15 +55,21 @@ def _sha(*parts: bytes) -> int:
     return int.from_bytes(hashlib.sha256(b"".join(parts)).digest(), "big")
 
 
+@cache
+def _verifier(pool_name: str, user_id: str, password: str, salt: str) -> int:
+    """Return what a pool keeps of a password; nearly all tests use the same one."""
+    inner = hashlib.sha256(f"{pool_name}{user_id}:{password}".encode()).digest()
+    return pow(G, _sha(_signed(int(salt, 16)), inner), N)
+
+
 class SrpServer:
     """The server's half of one SRP run: knows the verifier, never the password."""
 
     def __init__(self, pool_name: str, user_id: str, password: str, srp_a: str, salt: str) -> None:
         self.pool_name, self.user_id, self.salt = pool_name, user_id, salt
         self.public_a = int(srp_a, 16)
-        inner = hashlib.sha256(f"{pool_name}{user_id}:{password}".encode()).digest()
-        self.verifier = pow(G, _sha(_signed(int(salt, 16)), inner), N)
-        self.private = secrets.randbits(256) + 1  # enough for a fake, and much faster than the full size
+        self.verifier = _verifier(pool_name, user_id, password, salt)
+        self.private = secrets.randbits(64) + 1  # enough for a fake, and much faster than the full size
         k = _sha(_signed(N), _signed(G))
         self.public_b = (k * self.verifier + pow(G, self.private, N)) % N
         self.secret_block = base64.b64encode(secrets.token_bytes(48)).decode()

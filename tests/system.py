@@ -125,18 +125,29 @@ class LocalSystem:
             time.sleep(0.02)
 
     def end(self) -> None:
-        """End it in any case; for `finally`."""
+        """Let it end, in any case, and do not wait for it: that takes most of a second. For `finally`."""
         if self.process.poll() is None:
-            try:
-                self.stop()
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            self.process.terminate()
+            _ending.append(self.process)
+
+
+_ending: list[subprocess.Popen] = []
+
+
+def wait_for_the_ended() -> None:
+    """Wait until every system that tests have let go has ended, and kill what does not."""
+    while _ending:
+        process = _ending.pop()
+        try:
+            process.wait(STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 @contextlib.contextmanager
 def running(folder: Path, *options: str):
-    """Start the system, wait until it serves, and stop it afterwards."""
+    """Start the system, wait until it serves, and let it end afterwards."""
     system = LocalSystem(folder, *options)
     try:
         yield system.wait_until_ready()

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 import requests
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from tests import forked_scripts
 from tests import system as local_system
 from tests.fakes import compact
 
@@ -49,15 +49,8 @@ class System:
 
     def script(self, name: str, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess:
         """Run one of scripts/ as a person would."""
-        return subprocess.run(
-            [sys.executable, str(local_system.PROJECT / "scripts" / name), *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            env=self.environment(),
-            timeout=60,
-            check=False,
-        )
+        script = str(local_system.PROJECT / "scripts" / name)
+        return forked_scripts.run([script, *arguments], cwd=Path.cwd(), env=self.environment(), stdin=stdin)
 
     def turn(self, **changes: object) -> dict:
         """Turn knobs of the fault control, and return how they stand; without arguments only look."""

@@ -62,7 +62,7 @@ def live(tmp_path_factory):
 def serving_pages():
     """Serve an empty page on 127.0.0.1, and yield the port."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Page) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:
             yield server.server_port

@@ -8,17 +8,17 @@ import sys
 import boto3
 import pytest
 
-from infra import cdk_cli, toolkit
+from infra import app, cdk_cli, toolkit
 from infra.layout import CDK_CLI_LOCK
 from local import emulator
-from tests.infra.rig import PROJECT, run_module
+from tests.infra.rig import PROJECT
 from tests.local.emulator_support import running_emulator
 
 
 def synthesise(folder, *context):
+    # In this process: CDK is loaded once.
     arguments = [part for pair in ("login_branding=none", "bytecode=none", *context) for part in ("--context", pair)]
-    finished = run_module("infra.app", "--fast", "--output", folder, *arguments)
-    assert finished.returncode == 0, finished.stderr
+    assert app.main(["--fast", "--output", str(folder), *arguments]) == 0
     return folder
 
 

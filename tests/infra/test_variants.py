@@ -1,7 +1,6 @@
 """Every way to deploy it: one region or two, both signing modes, one URL or three, own pool or somebody else's."""
 
 import json
-import os
 import subprocess
 import sys
 import textwrap
@@ -285,8 +284,8 @@ def test_somebody_elses_app_gets_a_login_with_three_lines(tmp_path):
             "CDK_VALIDATION": "false",
             "CDK_OUTDIR": str(tmp_path / "cdk.out"),
             "HOME": str(tmp_path),
-            # jsii unpacks CDK into this; afresh it would take longer than all the rest.
-            "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache"),
+            # jsii unpacks CDK into this, by default below HOME; afresh it would take longer than all the rest.
+            "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(Path.home() / ".cache" / "aws" / "jsii" / "package-cache"),
         },
         capture_output=True,
         text=True,

@@ -1,6 +1,7 @@
 """The sign-in scripts against the emulator: its SRP, its hosted UI's form, its challenges, a real terminal."""
 
 import base64
+import compileall
 import hashlib
 import hmac
 import json
@@ -24,6 +25,7 @@ from botocore.config import Config
 
 from scripts._stack import PROJECT_ROOT
 from scripts._tokens import unverified_claims
+from tests import forked_scripts
 
 EMULATOR = PROJECT_ROOT / ".venv-emulator" / "bin" / "python"
 PASSWORD = "Correct-horse-1"
@@ -89,16 +91,25 @@ def callback_ports():
     return ports
 
 
+@pytest.fixture(scope="module")
+def scripts(tmp_path_factory):
+    """The scripts, compiled: every test runs a copy of its own."""
+    folder = tmp_path_factory.mktemp("project") / "scripts"
+    shutil.copytree(Path(PROJECT_ROOT) / "scripts", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    compileall.compile_dir(folder, quiet=1)
+    return folder
+
+
 @pytest.fixture
-def system(emulator, client, callback_ports, tmp_path):
+def system(emulator, client, callback_ports, scripts, tmp_path):
     """A pool of this test's own behind a copy of the scripts, as `make run` would leave them."""
-    return System(emulator, client, callback_ports, tmp_path / "project")
+    return System(emulator, client, callback_ports, scripts, tmp_path / "project")
 
 
 class System:
     """Pool, client, user, and the project's folder that knows them."""
 
-    def __init__(self, url, client, ports, folder, flows=("ALLOW_USER_SRP_AUTH", "ALLOW_REFRESH_TOKEN_AUTH")):
+    def __init__(self, url, client, ports, scripts, folder, flows=("ALLOW_USER_SRP_AUTH", "ALLOW_REFRESH_TOKEN_AUTH")):
         self.client, self.folder, self.ports = client, folder, ports
         pool = client.create_user_pool(
             PoolName="test", AdminCreateUserConfig={"AllowAdminCreateUserOnly": True}, MfaConfiguration="OPTIONAL"
@@ -117,8 +128,7 @@ class System:
         self.client_id = app["UserPoolClient"]["ClientId"]
         client.admin_create_user(UserPoolId=self.pool_id, Username="demo", MessageAction="SUPPRESS")
         client.admin_set_user_password(UserPoolId=self.pool_id, Username="demo", Password=PASSWORD, Permanent=True)
-        scripts = Path(PROJECT_ROOT) / "scripts"
-        shutil.copytree(scripts, folder / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(scripts, folder / "scripts")
         (folder / ".local").mkdir(mode=0o700)
         outputs = {
             "gateway_url": "http://127.0.0.1:8080",
@@ -140,15 +150,8 @@ class System:
 
     def run(self, script, *argv, stdin=None):
         """Run *script* with no terminal."""
-        return subprocess.run(
-            self.command(script, *argv),
-            cwd=self.folder,
-            input=stdin or "",
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            start_new_session=True,
+        return forked_scripts.run(
+            [*self.command(script, *argv)[1:]], cwd=self.folder, env=os.environ, stdin=stdin or ""
         )
 
     def subject_of(self, token):
@@ -170,9 +173,9 @@ def test_wrong_password_is_refused(system):
     assert "Incorrect username or password" in done.stderr
 
 
-def test_client_with_the_plain_flow_alone_is_signed_in(emulator, client, callback_ports, tmp_path):
+def test_client_with_the_plain_flow_alone_is_signed_in(emulator, client, callback_ports, scripts, tmp_path):
     """The emulator's words for a client without SRP are understood."""
-    system = System(emulator, client, callback_ports, tmp_path / "plain", flows=["ALLOW_USER_PASSWORD_AUTH"])
+    system = System(emulator, client, callback_ports, scripts, tmp_path / "plain", flows=["ALLOW_USER_PASSWORD_AUTH"])
     done = system.run("get_token.py")
     assert done.returncode == 0
     assert "does not allow SRP" in done.stderr

@@ -1,8 +1,10 @@
 """The launcher from outside: it starts, says so, and however it ends leaves no process, no port and no outputs."""
 
+import contextlib
 import json
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -14,6 +16,7 @@ import pytest
 import requests
 
 from local import ports
+from local.__main__ import main
 from tests import system
 from tests.system import PROJECT, LocalSystem
 
@@ -30,14 +33,29 @@ OUTPUTS = {
     "parameter_prefix",
 }
 # Each is printed when the part has started: the moments at which a start can be interrupted.
-MOMENTS = ["Starting", "  ports ", "  emulator ", "  deploy ", "  edge ", "Ready after"]
+MOMENTS = ["Starting", "  ports ", "  emulator ", "  deploy ", "  edge "]
+
+
+# What a developer's machine may have in its environment.
+OF_THE_DEVELOPERS = {
+    "AWS_PROFILE": "production",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+    "AWS_ACCESS_KEY_ID": "AKIAREAL",
+    "HTTP_PROXY": "http://127.0.0.1:1",
+}
 
 
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory):
-    """A system that serves, for tests that leave it as it is."""
-    with system.running(tmp_path_factory.mktemp("system")) as found:
-        yield found
+    """A system that serves, for tests that leave it as it is; it was started on a developer's machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in OF_THE_DEVELOPERS.items():
+            patch.setenv(name, value)
+        found = LocalSystem(tmp_path_factory.mktemp("system"))
+    try:
+        yield found.wait_until_ready()
+    finally:
+        found.end()
 
 
 @pytest.fixture
@@ -140,17 +158,12 @@ def test_console_has_a_line_for_each_request(serving):
     assert "secret=x" not in serving.printed()
 
 
-def test_emulator_was_started_with_nothing_of_the_developers(start, monkeypatch):
-    """Profiles, keys, endpoints and proxies of the machine change nothing."""
-    monkeypatch.setenv("AWS_PROFILE", "production")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAREAL")
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-    found = start().wait_until_ready()
-    with requests.Session() as session:
-        session.trust_env = False
-        assert session.get(found.outputs["gateway_url"] + "/api/whoami", timeout=30).status_code == 401
-    for pid in found.look():
+def test_nothing_of_the_developers_reaches_any_part_of_it(serving):
+    """Profiles, keys, endpoints and proxies of the machine change nothing: it serves, and no process has them."""
+    launcher = (Path("/proc") / str(serving.process.pid) / "environ").read_text()
+    assert {f"{name}={value}" for name, value in OF_THE_DEVELOPERS.items()} <= set(launcher.split("\0"))
+    assert requests.get(serving.outputs["gateway_url"] + "/api/whoami", timeout=30).status_code == 401
+    for pid in serving.look():
         environment = (Path("/proc") / str(pid) / "environ").read_text()
         assert not {"AWS_PROFILE=production", "AWS_ACCESS_KEY_ID=AKIAREAL"} & set(environment.split("\0"))
 
@@ -173,32 +186,34 @@ def test_closed_output_does_not_stop_it(tmp_path):
         finally:
             launcher.terminate()
         assert launcher.wait(system.STOP_LIMIT_S) == 0
+    assert not (state / "outputs.json").exists()
 
 
 # --- stopping -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_signal_stops_everything_and_removes_the_outputs(start, number):
-    """Ctrl-C, `kill` and a closed terminal: a clean end each."""
+@pytest.mark.parametrize(
+    "numbers",
+    [(signal.SIGINT,), (signal.SIGTERM, signal.SIGTERM), (signal.SIGHUP,)],
+    ids=["SIGINT", "SIGTERM twice at once", "SIGHUP"],
+)
+def test_signal_stops_everything_and_removes_the_outputs(start, numbers):
+    """Ctrl-C, `kill` and a closed terminal: a clean end each.
+
+    `kill` to the process group of `make run` arrives twice, since make hands it on, and counts once.
+    """
     found = start().wait_until_ready()
     requests.get(found.outputs["gateway_url"] + "/api/whoami", timeout=30)
-    assert found.stop(number) == 0
+    found.look()
+    for number in numbers[:-1]:
+        found.process.send_signal(number)
+    assert found.stop(numbers[-1]) == 0
     assert found.left_over(0) == []
     assert not found.outputs_file.exists()
     assert found.printed().endswith("Stopping.\nStopped; nothing is left running.\n")
 
 
-def test_signal_that_comes_twice_at_once_counts_once(start):
-    """`kill` to the process group of `make run`: make hands it on a second time."""
-    found = start().wait_until_ready()
-    found.look()
-    found.process.send_signal(signal.SIGTERM)
-    assert found.stop(signal.SIGTERM) == 0
-    assert found.left_over(0) == []
-
-
-@pytest.mark.parametrize("moment", MOMENTS[:-1])
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_interrupted_start_leaves_nothing(start, moment):
     """A start can be given up at any moment."""
     found = start()
@@ -238,18 +253,32 @@ def test_sigkill_during_a_first_start_leaves_no_build_behind(start, tmp_path):
     assert again.stop() == 0
 
 
-def test_system_starts_again_after_a_sigkill(start):
-    """With the same ports, and with outputs of its own instead of the stale ones."""
-    first = start().wait_until_ready()
+def test_system_starts_again_after_a_sigkill_that_leaves_nothing_of_the_first(start):
+    """At once and with the same ports, and with outputs of its own instead of the stale ones."""
+    gateway = _free_ports_in_a_row(5)
+    options = ["--port", "--login-port", "--emulator-port", "--function-url-port"]
+    fixed = [word for offset, option in enumerate(options) for word in (option, str(gateway + offset))]
+    first = start(*fixed).wait_until_ready()
     stale = first.outputs
-    numbers = [url.rpartition(":")[2].strip("/") for url in _urls(stale)]
+    first.look()
     first.process.kill()
     first.process.wait()
     assert first.outputs_file.exists()
-    options = zip(("--port", "--login-port", "--emulator-port", "--function-url-port"), numbers, strict=True)
-    second = start(*(word for pair in options for word in pair)).wait_until_ready()
+    second = start(*fixed).wait_until_ready()
     assert _urls(second.outputs) == _urls(stale)
     assert second.outputs["user_pool_id"] != stale["user_pool_id"]
+    assert second.stop() == 0
+    assert first.left_over(0) == []
+
+
+def _free_ports_in_a_row(count: int) -> int:
+    """Return the first of some free ports from below those that the kernel gives to whoever asks for any."""
+    while True:
+        first = 20_000 + secrets.randbelow(10_000)
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for number in range(first, first + count):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", number))
+            return first
 
 
 def _urls(outputs):
@@ -261,23 +290,31 @@ def _urls(outputs):
     ]
 
 
-def test_launcher_stops_when_the_emulator_dies(start):
-    """Half a system helps nobody: it says what happened and ends."""
-    found = start().wait_until_ready()
+def test_quiet_says_nothing_but_errors_and_that_the_emulator_died_is_one(start):
+    """For scripts that read outputs.json; and half a system helps nobody: it says what happened and ends."""
+    found = start("--quiet").wait_until_ready()
+    requests.get(found.outputs["gateway_url"] + "/api/whoami", timeout=30)
+    assert found.printed() == ""
     (emulator,) = [pid for pid, line in found.look().items() if "_emulator_main" in line and "_guard" not in line]
     os.kill(emulator, signal.SIGKILL)
     assert found.process.wait(system.STOP_LIMIT_S) == 1
-    assert "The emulator has ended by itself, with status 137" in found.printed()
+    assert found.printed().startswith("local: The emulator has ended by itself, with status 137; ")
+    assert found.printed().count("\n") == 1
     assert found.left_over(0) == []
     assert not found.outputs_file.exists()
 
 
 def test_launcher_goes_with_the_parent_that_it_was_told_of(tmp_path):
-    """SIGKILL to make reaches make alone; the launcher notices."""
+    """SIGKILL to make reaches make alone; the launcher notices, and says nothing about it if it is to be quiet."""
     state = tmp_path / "state"
     command = [sys.executable, "-m", "local", *system.FREE_PORTS, "--state-dir", str(state), "--quiet"]
     script = "import os,subprocess,sys; subprocess.run([*sys.argv[1:], '--parent-pid', str(os.getpid())])"
-    with subprocess.Popen([sys.executable, "-c", script, *command], cwd=PROJECT) as make:
+    with (
+        (tmp_path / "log").open("wb") as log,
+        subprocess.Popen(
+            [sys.executable, "-c", script, *command], cwd=PROJECT, stdout=log, stderr=subprocess.STDOUT
+        ) as make,
+    ):
         give_up = time.monotonic() + system.START_LIMIT_S
         while not (state / "outputs.json").exists():
             assert time.monotonic() < give_up
@@ -285,10 +322,19 @@ def test_launcher_goes_with_the_parent_that_it_was_told_of(tmp_path):
         launcher = json.loads((state / "lock").read_text())["pid"]
         make.kill()
     give_up = time.monotonic() + system.STOP_LIMIT_S
-    while (Path("/proc") / str(launcher)).exists():
+    while _runs(launcher):
         assert time.monotonic() < give_up
         time.sleep(0.02)
     assert not (state / "outputs.json").exists()
+    assert (tmp_path / "log").read_bytes() == b""
+
+
+def _runs(pid: int) -> bool:
+    """Say whether a process of somebody else's runs; who inherited it may take a while to bury it."""
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 # --- what stands in the way ---------------------------------------------------------------------------------------------
@@ -313,15 +359,14 @@ def test_second_start_in_the_same_folder_says_so(serving):
         ("--function-url-port", "the first function URL"),
     ],
 )
-def test_taken_port_is_named_before_anything_starts(tmp_path, option, purpose):
+def test_taken_port_is_named_before_anything_starts(tmp_path, capsys, option, purpose):
     """Which port, what for, who holds it, which option; no emulator was started for it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         number = taken.getsockname()[1]
-        command = [sys.executable, "-m", "local", *system.FREE_PORTS, "--state-dir", str(tmp_path), option, str(number)]
-        found = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=60)
-    assert found.returncode == 1
-    assert f"Port {number} on 127.0.0.1, wanted for {purpose}, is taken by process {os.getpid()} (" in found.stderr
-    assert option in found.stderr
+        assert main([*system.FREE_PORTS, "--state-dir", str(tmp_path), option, str(number)]) == 1
+    said = capsys.readouterr().err
+    assert f"Port {number} on 127.0.0.1, wanted for {purpose}, is taken by process {os.getpid()} (" in said
+    assert option in said
     assert {path.name for path in tmp_path.iterdir()} == {"lock"}
 
 
@@ -331,14 +376,6 @@ def test_option_that_is_no_port_is_refused():
     found = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=60)
     assert found.returncode == 2
     assert "a port is a number from 0 to 65535, not '65536'" in found.stderr
-
-
-def test_quiet_says_nothing_but_errors(start):
-    """For scripts that read outputs.json."""
-    found = start("--quiet").wait_until_ready()
-    requests.get(found.outputs["gateway_url"] + "/api/whoami", timeout=30)
-    assert found.stop() == 0
-    assert found.printed() == ""
 
 
 def test_sigint_to_make_alone_stops_everything(tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import _stack, _tokens, get_token
+from scripts import _password_sign_in, _stack, _tokens, get_token
 from scripts._tokens import unverified_claims
 from tests.fakes_cognito import PASSWORD, USERNAME, AwsRefusalError, FakeCognito, User
 
@@ -34,6 +34,8 @@ def folder(cognito, monkeypatch, tmp_path):
     (folder / "outputs.json").write_text(json.dumps(cognito.outputs))
     monkeypatch.setattr(_stack, "LOCAL_FOLDER", folder)
     monkeypatch.setattr(_tokens, "LOCAL_FOLDER", folder)
+    # A quarter of the secret's size, and of the time that a sign-in takes; test_get_token_srp.py has the full one.
+    monkeypatch.setattr(_password_sign_in, "EXPONENT_BYTES", 32)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return folder
 
