@@ -191,7 +191,7 @@ def check_length(path: str, query: str) -> None:
 def plausible_readings(path: str) -> tuple[Reading, ...]:
     """Return every plausible reading of a canonical path, the one that counts first.
 
-    Servers differ in whether they decode ``%2F``, decode twice, drop ``;parameters``, drop a final slash, dot or space,
+    Servers differ in whether they decode ``%2F``, decode twice, drop ``;parameters``, drop a final slash, dot or white space,
     or ignore case, and in any combination of these.
 
     Raises:
@@ -212,6 +212,7 @@ def plausible_readings(path: str) -> tuple[Reading, ...]:
             _split(once),
             tuple(_text(percent_decode(segment)) for segment in data[1:].split(b"/")),  # %2F kept literal
             _split(fully),
+            tuple(_text(_decode_fully(percent_decode(segment))) for segment in data[1:].split(b"/")),  # both
         )
     )
     for change in (_without_parameters, _without_trailers):
@@ -233,10 +234,15 @@ def _plain_readings(path: str) -> tuple[Reading, ...]:
     return (Reading(segments, folded=False), Reading(segments, folded=True))
 
 
+# What some readers drop at the end of a name: dots and spaces (Windows), and white space, before which `$` matches in many
+# routers' regular expressions.
+_TRAILERS = ". \t\n\v\f\r"
+
+
 def _check_segments(segments: Segments) -> None:
     for segment in segments:
         # Servers that drop dots and spaces at the end of a name do it one by one: "..." passes "..", and so does ".. .".
-        if "." in segment and not segment.strip(". "):
+        if "." in segment and not segment.strip(_TRAILERS):
             raise AmbiguousPathError(
                 "The path has a '.' or '..' segment, plain or escaped, or one that servers read as such. Send the path "
                 "it stands for instead."
@@ -275,8 +281,8 @@ def _without_parameters(segments: Segments) -> Segments:
 
 
 def _without_trailers(segments: Segments) -> Segments:
-    """Drop dots and spaces at the end of a name as Windows file systems do, and a final slash."""
-    names = _merged([segment if segment in (".", "..") else segment.rstrip(". ") for segment in segments])
+    """Drop dots and white space at the end of a name, and a final slash."""
+    names = _merged([segment if segment in (".", "..") else segment.rstrip(_TRAILERS) for segment in segments])
     return names[:-1] if len(names) > 1 and not names[-1] else names
 
 

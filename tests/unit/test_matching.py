@@ -147,7 +147,9 @@ def test_a_pattern_covers_what_it_says(pattern, path, matches):
     assert outcome(system, Ask("GET", path)) == ("allowed" if matches else "missing_token")
 
 
-@pytest.mark.parametrize("path", ["/a/", "/a.", "/a;x", "/A", "/%2561"])
+@pytest.mark.parametrize(
+    "path", ["/a/", "/a.", "/a;x", "/A", "/%2561", "/a%20", "/a%0A", "/a%09", "/a%0d%0a", "/a.%0b%0c", "/a%253b%2Fx"]
+)
 def test_an_exact_pattern_is_not_met_by_its_neighbours_nor_do_they_fall_elsewhere(path):
     """Servers that take them for /a would serve it under another rule: refused."""
     assert outcome(gateway_under({"routes": [{"path": "/a", "allow": "anyone"}]}), Ask("GET", path)) == "ambiguous_path"

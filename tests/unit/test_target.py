@@ -473,7 +473,12 @@ def test_length_is_that_of_the_canonical_target_and_not_of_what_came():
         # Decoded to a fixed point.
         ("/%2561dmin", {("%61dmin",), ("admin",)}),
         ("/%252561dmin", {("%2561dmin",), ("admin",)}),
-        ("/a%252Fb", {("a%2Fb",), ("a", "b")}),
+        ("/a%252Fb", {("a%2Fb",), ("a/b",), ("a", "b")}),
+        # A "%2F" kept literal, and all else decoded to a fixed point.
+        (
+            "/admin%253b%2Fx",
+            {("admin%3b", "x"), ("admin%3b/x",), ("admin;", "x"), ("admin;/x",), ("admin", "x"), ("admin",)},
+        ),
         # Parameters.
         ("/admin;x=1/b", {("admin;x=1", "b"), ("admin", "b")}),
         ("/admin%3Bx", {("admin;x",), ("admin",)}),
