@@ -45,7 +45,7 @@ class VerifiedClaims(NamedTuple):
         origin_jti: Names the sign-in that the token was refreshed from; "" if the token does not say.
         jti: Names the token; "" if it does not say.
         groups: ``cognito:groups``.
-        scopes: ``scope``, split.
+        scopes: ``scope`` of an access token, split.
         payload: Every claim, as sent: base64url of JSON.
     """
 
@@ -149,7 +149,7 @@ def check_claims(
         origin_jti=_text_or_nothing(claims, "origin_jti"),
         jti=_text_or_nothing(claims, "jti"),
         groups=_groups(claims),
-        scopes=tuple([scope for scope in _optional_text(claims, "scope").split(" ") if scope]),
+        scopes=_scopes(claims) if token_use == ACCESS else (),
         payload=payload,
     )
 
@@ -200,6 +200,11 @@ def _groups(claims: dict[str, Any]) -> tuple[str, ...]:
     if not isinstance(groups, list) or not all(isinstance(group, str) and group for group in groups):
         raise MalformedTokenError("The token's cognito:groups has to be a list of names.")
     return tuple(groups)
+
+
+def _scopes(claims: dict[str, Any]) -> tuple[str, ...]:
+    # "a JSON string containing a space-separated list of scopes associated with the token" RFC 8693 §4.2
+    return tuple([scope for scope in _optional_text(claims, "scope").split(" ") if scope])
 
 
 def _optional_text(claims: dict[str, Any], name: str) -> str:

@@ -116,6 +116,18 @@ def test_every_demand_of_a_rule_has_to_hold():
     assert outcome(system, Ask("GET", "/a", {**right, "scope": "openid"})) == "insufficient_scope"
 
 
+def test_a_scope_in_an_id_token_is_a_claim_like_any_other():
+    """Cognito puts scopes into access tokens alone: in an ID token `scope` opens nothing, and spoils nothing."""
+    both = {"path": "/a", "token_use": ["id", "access"], "scopes": ["email"]}
+    system = gateway_under({"routes": [both, {"path": "/b"}]})
+    assert outcome(system, Ask("GET", "/a", OWN.access_claims(scope="email"))) == "allowed"
+    assert outcome(system, Ask("GET", "/a", {**ID, "scope": "email"})) == "insufficient_scope"
+    for scope in ("email", ["email"], {"email": 1}, 7):
+        result = system(uri="/b", token=token_of({**ID, "scope": scope}))
+        assert identity_of(result)["x-cognito-sub"] == ID["sub"]
+        assert "x-cognito-scopes" not in identity_of(result)
+
+
 # --- to whom: public routes -------------------------------------------------------------------------------------------
 
 PUBLIC = {"routes": [{"path": "/a", "allow": "anyone"}]}
