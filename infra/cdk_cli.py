@@ -280,7 +280,7 @@ def _check_bootstrap(deployment: Deployment, assembly: Path) -> None:
             f"{place} {found}: a bucket and five roles, which every CDK app of it shares. Do it now?"
         ):
             raise RefusedError(f"{place} {found}; somebody who may has to run `cdk bootstrap {place}`")
-        deployment.cdk("bootstrap", place)
+        deployment.cdk("bootstrap", place, "--app", str(assembly))  # else it would synthesise all over again
 
 
 # --- rollback -------------------------------------------------------------------------------------------------------
