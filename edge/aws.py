@@ -36,10 +36,11 @@ def credentials_from_environment() -> Credentials:
 
 
 class KeptCredentials:
-    """The same for every request: read again when the access key id changes, as it does with all new credentials."""
+    """The same for every request, read again as soon as the environment says anything else; a class because it remembers."""
 
     def __init__(self) -> None:
         self._kept: Credentials | None = None
+        self._read: tuple[bytes | None, ...] = ()
 
     def __call__(self) -> Credentials:
         """Return the credentials as they are now.
@@ -47,10 +48,12 @@ class KeptCredentials:
         Raises:
             CredentialsUnavailableError: They are not there.
         """
-        kept = self._kept
-        if kept is None or kept.access_key_id != os.environ.get("AWS_ACCESS_KEY_ID"):
-            kept = self._kept = credentials_from_environment()
-        return kept
+        get = os.environb.get  # a third of the time of `os.environ`
+        read = (get(b"AWS_ACCESS_KEY_ID"), get(b"AWS_SECRET_ACCESS_KEY"), get(b"AWS_SESSION_TOKEN"))
+        if self._kept is None or read != self._read:
+            self._kept, self._read = None, read
+            self._kept = credentials_from_environment()
+        return self._kept
 
 
 def endpoint(service: str, host: str) -> Endpoint:
@@ -70,13 +73,15 @@ def endpoint(service: str, host: str) -> Endpoint:
 class ParameterSource:
     """Reads the configuration by one ``GetParameters`` call; remembers the last, so that it is parsed once a version."""
 
-    def __init__(self, client: Client, settings: Settings, meanwhile: Callable[[], None] = load_crypto) -> None:
+    def __init__(
+        self, client: Client, settings: Settings, meanwhile: Callable[[float], None] = lambda _now: load_crypto()
+    ) -> None:
         """Remember how to ask.
 
         Args:
             client: Asks.
             settings: Where the parameters are.
-            meanwhile: What a cold start has to do anyway, and can do while the first answer is on its way.
+            meanwhile: What a cold start has to do anyway, and can do while the first answer is on its way; told the time.
         """
         self._client = client
         self._settings = settings
@@ -97,7 +102,7 @@ class ParameterSource:
         try:
             pending = self._start(credentials, now)
             if self._last is None:
-                self._meanwhile()
+                self._meanwhile(now)
             answer = pending.result()
             values = self._values(answer.status, answer.body)
             if self._last is None or self._last.source != values:
@@ -175,28 +180,38 @@ class KeySource:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._early: tuple[str, Pending] | None = None
+        self._early: tuple[str, float, Pending] | None = None
 
-    def prepare(self, settings: Settings) -> None:
-        """Do what the first reading will need: ask already, or at least connect, and import the dearest module."""
+    def prepare(self, settings: Settings, now: float) -> None:
+        """Do what the first reading will need: ask already, or at least connect, and import the dearest module.
+
+        Args:
+            settings: Which pool is expected.
+            now: Seconds since the epoch.
+        """
         expected = settings.expected_user_pool_id
         with contextlib.suppress(FetchError):
             if expected is not None:
-                self._early = (expected, self._client.start(_key_call(expected)))
+                self._early = (expected, now, self._client.start(_key_call(expected)))
             else:  # the pool is most likely where the parameters are
                 self._client.open(_key_endpoint(settings.parameter_region))
         load_crypto()
 
-    def load(self, pool: Pool) -> KeySet:
+    def load(self, pool: Pool, now: float) -> KeySet:
         """Read the pool's JWKS.
+
+        Args:
+            pool: Whose.
+            now: Seconds since the epoch.
 
         Raises:
             KeysUnavailableError: It could not be read, or has no usable key.
         """
         early, self._early = self._early, None
-        if early is not None and early[0] == pool.pool_id:
+        # For the request that asked: any later one would take an answer of long ago for today's keys.
+        if early is not None and early[:2] == (pool.pool_id, now):
             with contextlib.suppress(FetchError, JwksError):  # asked too early: it is asked again
-                return _keys_of(early[1])
+                return _keys_of(early[2])
         try:
             return _keys_of(self._client.start(_key_call(pool.pool_id)))
         except (FetchError, JwksError) as error:

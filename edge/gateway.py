@@ -42,7 +42,7 @@ class Gateway:
         settings: Settings,
         *,
         load_configuration: Callable[[float], Configuration],
-        load_keys: Callable[[Pool], KeySet],
+        load_keys: Callable[[Pool, float], KeySet],
         credentials: Callable[[], Credentials],
         log: Callable[[str], None] = write,
     ) -> None:
@@ -51,7 +51,7 @@ class Gateway:
         Args:
             settings: What this version knows.
             load_configuration: Reads the parameters, given the time; raises UnavailableErrors.
-            load_keys: Reads a pool's keys; raises KeysUnavailableError.
+            load_keys: Reads a pool's keys, given the time; raises KeysUnavailableError.
             credentials: Returns the role's credentials as they are now; raises CredentialsUnavailableError.
             log: Takes one line.
         """
@@ -179,7 +179,7 @@ class Gateway:
         seen = self._tokens.get(digest)
         if seen is not None:
             keys, trail.cache["keys"] = self._keys.current(seen.pool, now)
-            if keys is seen.keys:
+            if keys is seen.keys and seen.configuration is configuration:
                 trail.cache["tokens"] = "hit"
                 check_time(seen.claims.exp, seen.claims.not_before, leeway_s=leeway_s, now=now)
                 return seen
@@ -193,7 +193,7 @@ class Gateway:
             trail.cache["keys"] = state
         trail.step("keys")
         claims = verify(unverified, pool, keys, leeway_s=leeway_s, now=now)
-        verified = Verified(claims, pool, keys, identity_of(claims), hash_of(claims.sub))
+        verified = Verified(claims, configuration, pool, keys, identity_of(claims), hash_of(claims.sub))
         self._tokens.put(digest, verified, len(token))
         return verified
 

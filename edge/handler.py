@@ -28,7 +28,7 @@ def build(settings_file: str) -> Gateway:
     # SSM and Cognito share one TLS context, and the bounds on time and bytes.
     client = Client(timeout_s=settings.attempt_timeout_s, max_answer_bytes=settings.max_answer_bytes)
     keys = KeySource(client)
-    parameters = ParameterSource(client, settings, meanwhile=lambda: keys.prepare(settings))
+    parameters = ParameterSource(client, settings, meanwhile=lambda now: keys.prepare(settings, now))
     return Gateway(
         settings,
         load_configuration=parameters.load,
@@ -40,7 +40,7 @@ def build(settings_file: str) -> Gateway:
 def _out_of_order(fault: str) -> Gateway:
     """Build a gateway that lets nobody in, and says why in the log."""
 
-    def load(_: object) -> NoReturn:
+    def load(*_: object) -> NoReturn:
         raise ConfigurationUnavailableError("The gateway is not set up correctly.", internal=fault)
 
     settings = Settings(parameter_prefix="/none", parameter_region="none")

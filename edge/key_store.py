@@ -17,7 +17,7 @@ class KeyStore:
 
     def __init__(
         self,
-        load: Callable[[Pool], KeySet],
+        load: Callable[[Pool, float], KeySet],
         settings: Settings,
         on_failure: Callable[[UnavailableError], None] = lambda _error: None,
     ) -> None:
@@ -55,7 +55,7 @@ class KeyStore:
                 self._by_pool.clear()
             settings = self._settings
             refreshing = self._by_pool[pool.pool_id] = Refreshing(
-                lambda _now: self._load(pool),
+                lambda now: self._load(pool, now),
                 lifetime_s=settings.keys_lifetime_s,
                 max_stale_s=settings.keys_max_stale_s,
                 cooldown_s=settings.cooldown_s,

@@ -13,6 +13,10 @@ from .errors import UnavailableError
 
 T = TypeVar("T")
 
+# Requests of several threads overtake each other: a time may lie this far before that of the last reading without the clock
+# having been set back. No request takes longer. Seconds.
+MAX_OVERTAKING_S = 5
+
 # "hit": fresh as kept. "miss": read just now. "stale": kept beyond its lifetime, because it could not be read.
 State = Literal["hit", "miss", "stale"]
 
@@ -64,12 +68,12 @@ class Refreshing(Generic[T]):
             UnavailableError: It cannot be read, and there is no value young enough to go on with.
         """
         value = self._value
-        if value is not None and self._read_at <= now < self._fresh_until:
+        if value is not None and self._read_at - MAX_OVERTAKING_S <= now < self._fresh_until:
             return value, "hit"
         # One attempt at a time; whoever can go on with the last good value does not wait for it.
         if self._lock.acquire(blocking=not self._is_usable(now)):
             try:
-                if self._value is not None and self._read_at <= now < self._fresh_until:
+                if self._value is not None and self._read_at - MAX_OVERTAKING_S <= now < self._fresh_until:
                     return self._value, "hit"
                 if self._attempt(now) and self._value is not None:
                     return self._value, "miss"
@@ -95,7 +99,7 @@ class Refreshing(Generic[T]):
 
     def _attempt(self, now: float) -> bool:
         """Read the value, unless an attempt began less than the cool-down ago. Say whether it was read."""
-        if self._attempted_at <= now < self._attempted_at + self._cooldown_s:
+        if self._attempted_at - MAX_OVERTAKING_S <= now < self._attempted_at + self._cooldown_s:
             return False
         self._attempted_at = now
         try:

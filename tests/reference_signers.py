@@ -192,7 +192,7 @@ def make_offline_system(policy: object = None, *, credentials: Credentials = CRE
     gateway = Gateway(
         make_settings(**settings),
         load_configuration=lambda _now: configuration,
-        load_keys=lambda _pool: keys,
+        load_keys=lambda _pool, _now: keys,
         credentials=lambda: credentials,
         log=lines.append,
     )

@@ -39,7 +39,7 @@ LINES: list[str] = []
 GATEWAY = Gateway(
     Settings("/gateway", "eu-central-1", resource="https://app.example.com/api"),
     load_configuration=lambda _now: CONFIGURATION,
-    load_keys=lambda _pool: KEYS,
+    load_keys=lambda _pool, _now: KEYS,
     credentials=lambda: Credentials("AKIDEXAMPLE", "secret", "session"),
     log=LINES.append,
 )

@@ -9,7 +9,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotocoreCredentials
 
-from edge.aws import KeySource, ParameterSource, credentials_from_environment, endpoint
+from edge.aws import KeptCredentials, KeySource, ParameterSource, credentials_from_environment, endpoint
 from edge.errors import (
     ConfigurationUnavailableError,
     CredentialsUnavailableError,
@@ -61,6 +61,25 @@ def test_missing_credentials_are_named_and_never_shown(aws, monkeypatch, name, v
     assert CREDENTIALS.secret_access_key not in caught.value.internal + str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"])
+def test_kept_credentials_are_the_environments(aws, monkeypatch, name):
+    """The same object while nothing changes; a change of any one part counts at once, and so does its end."""
+    kept = KeptCredentials()
+    assert kept() is kept()
+    monkeypatch.setenv(name, "another")
+    assert "another" in kept()
+    assert kept() is kept()
+    monkeypatch.delenv(name)
+    if name == "AWS_SESSION_TOKEN":
+        assert kept().session_token is None
+        return
+    for _ in range(2):
+        with pytest.raises(CredentialsUnavailableError):
+            kept()
+    monkeypatch.setenv(name, "a third")
+    assert "a third" in kept()
+
+
 def test_credentials_do_not_show_in_representations():
     """A traceback or a debugger's print reveals the id alone."""
     assert "AKIDEXAMPLE" in repr(CREDENTIALS)
@@ -91,7 +110,7 @@ def test_a_forbidden_endpoint_is_an_unavailability_that_the_log_explains(aws, mo
     """Plain http to another machine is never spoken; the error tells the operator why."""
     monkeypatch.setenv(variable, "http://192.0.2.1")
     of_ssm = variable.endswith("SSM")
-    load = (lambda: parameter_source().load(NOW)) if of_ssm else (lambda: KeySource(make_client()).load(TRUSTED))
+    load = (lambda: parameter_source().load(NOW)) if of_ssm else (lambda: KeySource(make_client()).load(TRUSTED, NOW))
     with pytest.raises(UnavailableError) as caught:
         load()
     assert "plain http" in caught.value.internal
@@ -112,7 +131,7 @@ def test_the_real_hosts_are_asked_over_tls(aws, monkeypatch):
     with pytest.raises(ConfigurationUnavailableError):
         ParameterSource(recorder, make_settings()).load(NOW)
     with pytest.raises(KeysUnavailableError):
-        KeySource(recorder).load(TRUSTED)
+        KeySource(recorder).load(TRUSTED, NOW)
     assert called == [
         ("https", f"ssm.{REGION}.amazonaws.com", "/"),
         ("https", "cognito-idp.eu-west-1.amazonaws.com", f"/{POOL.pool_id}/.well-known/jwks.json"),
@@ -261,7 +280,7 @@ def test_an_absent_policy_is_broken_where_one_is_required(aws):
 
 def test_keys_are_read_by_one_unsigned_get(aws):
     """The pool's well-known document, with no credentials: it is public."""
-    keys = KeySource(make_client()).load(TRUSTED)
+    keys = KeySource(make_client()).load(TRUSTED, NOW)
     assert keys.get(POOL.id_kid) is not None
     [(path, headers, body)] = aws.cognito.requests
     assert path == f"/{POOL.pool_id}/.well-known/jwks.json"
@@ -272,12 +291,25 @@ def test_keys_are_read_by_one_unsigned_get(aws):
 def test_an_expected_pools_keys_are_asked_for_before_it_is_known(aws):
     """While the parameters are on their way; the pool that they name finds its keys on the way as well."""
     keys = KeySource(make_client())
-    keys.prepare(make_settings(expected_user_pool_id=POOL.pool_id))
+    keys.prepare(make_settings(expected_user_pool_id=POOL.pool_id), NOW)
     wait_until(lambda: aws.cognito.requests)
-    assert keys.load(TRUSTED).get(POOL.id_kid) is not None
+    assert keys.load(TRUSTED, NOW).get(POOL.id_kid) is not None
     assert len(aws.cognito.requests) == 1
-    keys.load(TRUSTED)
+    keys.load(TRUSTED, NOW)
     assert len(aws.cognito.requests) == 2, "what was asked early serves once"
+
+
+@pytest.mark.parametrize("later_s", [0.001, 7_200])
+def test_what_was_asked_early_serves_that_request_alone(aws, later_s):
+    """The first request may need no key; whoever comes next gets the keys of their own time, not of the cold start's."""
+    keys = KeySource(make_client())
+    keys.prepare(make_settings(expected_user_pool_id=POOL.pool_id), NOW)
+    wait_until(lambda: aws.cognito.requests)
+    rotated = Pool(id_kid="rotated")
+    aws.jwks[POOL.pool_id] = rotated.jwks()
+    loaded = keys.load(TRUSTED, NOW + later_s)
+    assert loaded.get("rotated") is not None
+    assert loaded.get(POOL.id_kid) is None
 
 
 def test_another_pools_keys_are_never_taken_for_the_named_ones(aws):
@@ -285,9 +317,9 @@ def test_another_pools_keys_are_never_taken_for_the_named_ones(aws):
     other = Pool(pool_id="us-east-1_Other0001", id_kid="of-the-other-pool")
     aws.jwks[other.pool_id] = other.jwks()
     keys = KeySource(make_client())
-    keys.prepare(make_settings(expected_user_pool_id=other.pool_id))
+    keys.prepare(make_settings(expected_user_pool_id=other.pool_id), NOW)
     wait_until(lambda: aws.cognito.requests)
-    loaded = keys.load(TRUSTED)
+    loaded = keys.load(TRUSTED, NOW)
     assert loaded.get(POOL.id_kid) is not None
     assert loaded.get(other.id_kid) is None
 
@@ -296,10 +328,10 @@ def test_keys_that_were_asked_for_too_early_are_asked_for_again(aws):
     """An early failure costs nothing but itself."""
     aws.cognito.mode = "error"
     keys = KeySource(make_client())
-    keys.prepare(make_settings(expected_user_pool_id=POOL.pool_id))
+    keys.prepare(make_settings(expected_user_pool_id=POOL.pool_id), NOW)
     wait_until(lambda: aws.cognito.requests)
     aws.cognito.mode = "ok"
-    assert keys.load(TRUSTED).get(POOL.id_kid) is not None
+    assert keys.load(TRUSTED, NOW).get(POOL.id_kid) is not None
 
 
 @pytest.mark.parametrize(
@@ -319,7 +351,7 @@ def test_keys_that_cannot_be_read_are_unavailable_with_a_reason_for_the_log(aws,
     """Every way of failing is told to the log, with the pool's name; the viewer learns that it is not their fault."""
     aws.cognito.mode = mode
     with pytest.raises(KeysUnavailableError, match="Nothing is known to be wrong with your token") as caught:
-        KeySource(make_client(timeout_s=0.3)).load(TRUSTED)
+        KeySource(make_client(timeout_s=0.3)).load(TRUSTED, NOW)
     assert re.search(reason, caught.value.internal)
     assert f"keys of {POOL.pool_id}" in caught.value.internal
 
@@ -329,7 +361,7 @@ def test_a_set_without_one_usable_key_counts_as_unread(aws, document):
     """It must not turn good tokens into bad ones."""
     aws.jwks[POOL.pool_id] = document
     with pytest.raises(KeysUnavailableError):
-        KeySource(make_client()).load(TRUSTED)
+        KeySource(make_client()).load(TRUSTED, NOW)
 
 
 def test_a_set_with_unreadable_numbers_is_unavailable_and_no_crash(aws):
@@ -337,4 +369,4 @@ def test_a_set_with_unreadable_numbers_is_unavailable_and_no_crash(aws):
     jwk = {**POOL.jwks()["keys"][0], "e": "AQA=B"}
     aws.jwks[POOL.pool_id] = {"keys": [jwk]}
     with pytest.raises(KeysUnavailableError):
-        KeySource(make_client()).load(TRUSTED)
+        KeySource(make_client()).load(TRUSTED, NOW)

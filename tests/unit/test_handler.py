@@ -24,6 +24,7 @@ from tests.fakes import (
     is_forwarded,
     make_event,
     problem_of,
+    wait_until,
 )
 from tests.systems import patient_system
 
@@ -53,6 +54,19 @@ def test_a_good_file_makes_a_gateway_that_works(aws, settings_file, capsys):
     now = time.time()
     assert is_forwarded(gateway.handle(make_event(token=POOL.id_token(now)), now))
     assert json.loads(capsys.readouterr().out)["decision"] == "forward"
+
+
+def test_keys_that_a_cold_start_asked_for_are_not_taken_for_those_of_a_later_request(aws, settings_file, capsys):
+    """The first request needed none; the pool has rotated since: the withdrawn key is gone, and the new one works."""
+    aws.policy = {"version": 1, "routes": [{"path": "/health", "allow": "anyone"}]}
+    gateway = build(settings_file({**GOOD, "expected_user_pool_id": POOL.pool_id}))
+    assert is_forwarded(gateway.handle(make_event(uri="/health"), NOW))
+    assert wait_until(lambda: aws.cognito.requests)
+    rotated = Pool(id_kid="rotated")
+    aws.jwks[POOL.pool_id] = rotated.jwks()
+    later = NOW + 7_200
+    assert problem_of(gateway.handle(make_event(token=POOL.id_token(later)), later))["code"] == "unknown_key"
+    assert is_forwarded(gateway.handle(make_event(token=rotated.id_token(later)), later))
 
 
 def test_the_files_values_are_used(aws, settings_file, capsys):

@@ -19,7 +19,7 @@ class Source:
         self.failure = None
         self.reads = []
 
-    def __call__(self, pool):
+    def __call__(self, pool, _now):
         self.reads.append(pool.pool_id)
         if self.failure:
             raise self.failure

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from edge.errors import ConfigurationUnavailableError, KeysUnavailableError
-from edge.refreshing import Refreshing
+from edge.refreshing import MAX_OVERTAKING_S, Refreshing
 from tests.fakes import NOW, wait_until
 
 LIFETIME_S, MAX_STALE_S, COOLDOWN_S = 60, 1_000, 10
@@ -229,6 +229,25 @@ def test_a_clock_set_back_does_not_stop_attempts(source):
         value.get(NOW)
     source.failure = None
     assert value.get(NOW - 3_600) == ("one", "miss")
+
+
+def test_a_request_that_was_overtaken_is_no_clock_set_back(source):
+    """Threads take their times and wait for each other: one that began a little earlier reads nothing again."""
+    value = make(source)
+    value.get(NOW)
+    assert value.get(NOW - MAX_OVERTAKING_S) == ("one", "hit")
+    assert value.get(NOW - MAX_OVERTAKING_S - 0.001) == ("one", "miss")
+    assert len(source.attempts) == 2
+
+
+def test_a_request_that_was_overtaken_keeps_the_cooldown(source):
+    """A failed attempt spares the others theirs, in whatever order they come."""
+    source.failure = down()
+    value = make(source)
+    for now in (NOW, NOW - 1, NOW - MAX_OVERTAKING_S):
+        with pytest.raises(KeysUnavailableError):
+            value.get(now)
+    assert source.attempts == [NOW]
 
 
 # --- threads --------------------------------------------------------------------------------------------------------

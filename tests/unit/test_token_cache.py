@@ -1,19 +1,40 @@
 """edge/token_cache.py: bounded in entries and bytes, least recently used out first, keyed by digest."""
 
+import copy
 import hashlib
+import json
+import sys
+import threading
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import edge.verify
 from edge import token_cache
+from edge.gateway import Gateway
+from edge.jwks import parse_jwks
+from edge.parameters import parse_parameters
 from edge.token_cache import MAX_TOKEN_BYTES, TokenCache, Verified, digest_of
-from tests.fakes import NOW, Pool
+from tests.fakes import (
+    CLIENT_ID,
+    CREDENTIALS,
+    NOW,
+    Pool,
+    is_forwarded,
+    make_event,
+    make_settings,
+    problem_of,
+    wait_until,
+)
 from tests.systems import patient_system
+
+POOL = Pool()
 
 
 def entry(name):
     """Make an entry; the cache looks at none of its fields."""
-    return Verified(claims=name, pool=None, keys=None, identity=None, sub_hash="")
+    return Verified(claims=name, configuration=None, pool=None, keys=None, identity=None, sub_hash="")
 
 
 def keys_of(cache):
@@ -98,6 +119,43 @@ def test_a_size_of_zero_switches_the_cache_off():
     assert (len(cache), cache._bytes, cache.get(b"a")) == (0, 0, None)
 
 
+def test_a_token_that_another_thread_forgets_meanwhile_is_still_found():
+    """Between finding it and moving it to the end somebody else may have pushed it out."""
+
+    class Contended(OrderedDict):
+        def get(self, digest, default=None):
+            return self.pop(digest, default)
+
+    cache = TokenCache(10)
+    cache.put(b"a", entry("a"), 7)
+    cache._entries = Contended(cache._entries)
+    assert cache.get(b"a").claims == "a"
+
+
+def test_threads_leave_the_books_even():
+    """Whatever they put, discard and clear at once, the bytes are those of the entries that are left."""
+    cache = TokenCache(50)
+
+    def work(seed):
+        for number in range(2_000):
+            digest = bytes([(number * seed) % 90])
+            cache.put(digest, entry("x"), 1 + digest[0])
+            cache.get(bytes([(number + seed) % 90]))
+            cache.discard(bytes([(number * 7 + seed) % 90]))
+            if number % 500 == seed:
+                cache.clear()
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(work, (1, 3, 7, 11)))
+    finally:
+        sys.setswitchinterval(before)
+    assert cache._bytes == sum(size for _, size in cache._entries.values())
+    assert len(cache) <= 50
+
+
 def test_tokens_are_known_by_their_sha256():
     """Neither the cache nor a dump of it holds a token."""
     assert digest_of("a.b.c") == hashlib.sha256(b"a.b.c").digest()
@@ -121,6 +179,40 @@ def test_a_token_is_verified_once(gateway, monkeypatch):
         assert "status" not in gateway(token=token)
     assert len(checks) == 1
     assert [entry["cache"]["tokens"] for entry in gateway.log] == ["miss", "hit", "hit", "hit", "hit"]
+
+
+def test_a_token_that_was_verified_under_an_older_policy_is_verified_again():
+    """A request that waited for keys while the policy changed leaves nothing behind that the new policy would refuse."""
+    both, one = (
+        parse_parameters({"user-pool-id": POOL.pool_id, "client-id": ids}, policy_required=False)
+        for ids in (f"{CLIENT_ID},2example23456789client", CLIENT_ID)
+    )
+    waits, go_on = threading.Event(), threading.Event()
+    current = [both]
+
+    def load_keys(_pool, _now):
+        waits.set()
+        assert go_on.wait(20)
+        return parse_jwks(json.dumps(POOL.jwks()).encode())
+
+    gateway = Gateway(
+        make_settings(),
+        load_configuration=lambda _now: current[0],
+        load_keys=load_keys,
+        credentials=lambda: CREDENTIALS,
+        log=lambda _line: None,
+    )
+    removed = make_event(token=POOL.id_token(aud="2example23456789client"))
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(gateway.handle, copy.deepcopy(removed), NOW)
+        assert waits.wait(20)
+        current[0] = one
+        second = pool.submit(gateway.handle, make_event(token=POOL.id_token()), NOW + 100)
+        assert wait_until(lambda: gateway._tokens_configuration is one)
+        go_on.set()
+        assert is_forwarded(first.result())
+        assert is_forwarded(second.result())
+    assert problem_of(gateway.handle(removed, NOW + 101))["code"] == "wrong_client"
 
 
 def test_refused_tokens_are_not_kept(gateway):
