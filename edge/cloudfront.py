@@ -6,6 +6,7 @@ The event's own request is changed in place and returned: a request rebuilt from
 CloudFront answers 502 to a function that "tried to delete" one.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -25,6 +26,8 @@ _KEPT = frozenset(
         "x-forwarded-for",
     }
 )
+# https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
+_FUNCTION_URL_HOST = re.compile(r"[a-z0-9-]+\.lambda-url\.([a-z0-9-]+)\.on\.aws")
 # CloudFront's own, never exposed to a function and not to be touched if they were.
 _KEPT_PREFIX = "x-amz-cf-"
 
@@ -127,13 +130,13 @@ class Request:
 
 @lru_cache(maxsize=64)
 def _region_of(function_url_host: str) -> str:
-    labels = function_url_host.split(".")
-    if len(labels) < 4 or labels[1] != "lambda-url":
+    host = _FUNCTION_URL_HOST.fullmatch(function_url_host)
+    if host is None:
         raise ConfigurationUnavailableError(
             "The gateway is not set up for this path. Nothing is wrong with your request.",
             internal=f"the origin {function_url_host!r} is no function URL (<id>.lambda-url.<region>.on.aws)",
         )
-    return labels[2]
+    return host[1]
 
 
 @lru_cache(maxsize=1_024)

@@ -24,7 +24,8 @@ def metadata_paths(settings: Settings) -> Collection[str]:
     if settings.resource is None:
         return ()
     _, path = _split(settings.resource)
-    return frozenset({WELL_KNOWN, WELL_KNOWN + path})
+    # Clients differ in whether they keep a final slash.
+    return frozenset(known + slash for known in (WELL_KNOWN, WELL_KNOWN + path) for slash in ("", "/"))
 
 
 def metadata_url(settings: Settings) -> str | None:

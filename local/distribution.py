@@ -33,6 +33,7 @@ from local.origin_client import OriginError, OriginExchange, OriginTimeoutError
 from local.raw_target import uvicorn_settings
 from local.response_headers import apply_policy
 from local.runtime_api import EdgeFunctionError
+from local.trace_redaction import without_tokens
 
 __all__ = ["DistributionError", "DistributionView", "EdgeTwin", "Exchange", "read_distribution", "uvicorn_settings"]
 
@@ -41,6 +42,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _POP = b"LOCAL1-P1"
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
 _REPLACED_IN_RESPONSES = frozenset({b"x-cache", b"x-amz-cf-pop", b"x-amz-cf-id", b"via"})
 
@@ -285,7 +287,7 @@ class EdgeTwin:
 
     def _report(self, exchange: Exchange) -> None:
         viewer = exchange.viewer
-        path = _UNPRINTABLE.sub("?", viewer.path.decode("latin-1"))
+        path = without_tokens(_UNPRINTABLE.sub("?", viewer.path.decode("latin-1")))
         status = exchange.status or "---"
         by = exchange.answered_by
         if by == "origin" and exchange.sent:
@@ -384,6 +386,10 @@ def _check_viewer_request(viewer: ViewerRequest) -> None:
     if len(target) > rules.MAX_URL_BYTES:
         detail = f"the URL has {len(target)} bytes; {rules.MAX_URL_BYTES} are allowed"
         raise _RefusedError(414, "UrlLength", "Bad request: the URL is too long.", detail)
+    for name, value in viewer.headers:
+        if _CONTROL.search(value):
+            detail = f"the header {name.decode('latin-1')} has a control character, which no field value may have (RFC 9110 §5.5)"
+            raise _RefusedError(400, "BadRequest", "Bad request.", detail)
     request_line = len(viewer.method) + 1 + len(target) + len(" HTTP/1.1\r\n")
     size = request_line + sum(len(name) + len(value) + len(": \r\n") for name, value in viewer.headers)
     if size > rules.MAX_REQUEST_BYTES:

@@ -24,6 +24,9 @@ STANDARD_BYTES = 4_096
 ADVANCED_BYTES = 8_192
 """The longest value of an advanced one, which costs $0.05 a month."""
 
+# scope-token   RFC 6749 §3.3
+_SCOPE = re.compile(r"[!#-\[\]-~]+")
+
 # The edge joins its faults into one line; each begins with its place in the document.
 _NEXT_FAULT = re.compile(r"; (?=(?:policy|version|(?:routes|issuers)(?:\[\d+\])?|cors|leeway_s|cut_off)(?:\.\w+)?: )")
 _ROUTE_NAME = re.compile(r"(?:policy: )?(routes\[\d+\]) [^\x00]*?: issuers: ")
@@ -290,6 +293,12 @@ def _route(group: RouteGroup, route: Route) -> Iterator[_Remark]:
             (*place, "allow"),
             f"public: anyone may call {group.pattern} ({methods}) without a token",
         )
+    elif unknown := [scope for scope in route.scopes if not _SCOPE.fullmatch(scope)]:
+        yield _remark(
+            Severity.WARNING,
+            (*place, "scopes"),
+            f"lets nobody in: no token has the scope {unknown[0]!r}; scopes have no spaces, quotes or characters beyond ASCII",
+        )
     elif route.scopes and "access" not in route.token_use:
         yield _remark(
             Severity.WARNING,
@@ -343,6 +352,13 @@ def _cors(document: Located) -> Iterator[_Remark]:
             )
         elif parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS:
             yield Severity.WARNING, place, f"{origin} is plain http: whoever can change that page can use its tokens"
+    for number, header in enumerate(document.value["cors"].get("allow_headers", ())):
+        if header == "*":
+            yield _remark(
+                Severity.WARNING,
+                ("cors", "allow_headers", number),
+                "no browser takes '*' for Authorization, so no page can send a token: write authorization itself",
+            )
 
 
 def _cut_off(policy: Policy, now: float) -> Iterator[_Remark]:

@@ -174,6 +174,14 @@ def test_values_of_headers_are_not_on_the_console():
     assert "s3cret" not in "".join(rig.console)
 
 
+def test_a_token_in_the_path_is_not_on_the_console():
+    """People paste it into the wrong place."""
+    token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJlc2lnbmF0dXJl"
+    _, rig = send("GET", f"/x/{token}".encode())
+    assert rig.console[0].startswith("GET /x/[masked, ")
+    assert "c2lnbmF0" not in "".join(rig.console)
+
+
 def test_replacing_a_body_needs_the_include_body_option():
     """Without it the function may not put one there."""
     function = GUARDED.edge_function.__class__(GUARDED.edge_function.arn, include_body=False)

@@ -73,6 +73,22 @@ def test_malformed_target_is_400(target):
     assert rig.origin.arrived == []
 
 
+@pytest.mark.parametrize("value", [b"a\x01b", b"\x7f", b"\x1fa"], ids=repr)
+def test_control_character_in_a_header_is_400(value):
+    """It would be the edge function's own answer that is refused later on: 502, and nobody would know why."""
+    reply, rig = send("GET", b"/", headers=[(b"x-a", value)])
+    assert reply.status == 400
+    assert b"x-a" in reply.body
+    assert rig.origin.arrived == []
+
+
+@pytest.mark.parametrize("value", [b"a\tb", b"\xc3\xa9"], ids=repr)
+def test_tabs_and_bytes_beyond_ascii_in_a_header_pass(value):
+    """Both are field content."""
+    reply, _ = send("GET", b"/", headers=[(b"x-a", value)])
+    assert reply.status == 200
+
+
 def test_curl_path_as_is():
     """The client that people test with gets its bytes through, dot segments and UTF-8 included."""
 

@@ -169,7 +169,17 @@ def test_the_region_is_that_of_the_function_urls_host(monkeypatch, domain, regio
 
 @pytest.mark.parametrize(
     "domain",
-    ["example.com", "bucket.s3.eu-west-1.amazonaws.com", "lambda-url.eu-west-1.on.aws", "a.lambda-url.eu-west-1", ""],
+    [
+        *(
+            "example.com",
+            "bucket.s3.eu-west-1.amazonaws.com",
+            "lambda-url.eu-west-1.on.aws",
+            "a.lambda-url.eu-west-1",
+            "",
+        ),
+        *("a.lambda-url.eu-west-1.evil.example", "a.lambda-url.eu-west-1.on.aws.evil.example", "a.lambda-url..on.aws"),
+        *("a.b.lambda-url.eu-west-1.on.aws", "a.lambda-url.eu-west-1.on.aws\n"),
+    ],
 )
 def test_an_origin_that_is_no_function_url_is_a_fault_of_the_set_up(system, token, domain):
     """503, with the host in the log alone: nothing is wrong with the request."""

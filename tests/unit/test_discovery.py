@@ -18,7 +18,7 @@ def system():
     return make_offline_system(POLICY, resource=RESOURCE)
 
 
-@pytest.mark.parametrize("path", [ROOT, ROOT + "/mcp"])
+@pytest.mark.parametrize("path", [ROOT, ROOT + "/", ROOT + "/mcp", ROOT + "/mcp/"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_metadata_is_public_at_the_hosts_and_the_resources_own_path(system, path, method):
     """RFC 9728 §3.1: the well-known part goes between host and path."""
@@ -51,9 +51,9 @@ def test_metadata_takes_no_other_method(system, method):
     assert headers_of(result)["allow"] == "GET, HEAD, OPTIONS"
 
 
-@pytest.mark.parametrize("path", [ROOT + "/other", ROOT + "x", "/api/x"])
+@pytest.mark.parametrize("path", [ROOT + "/other", ROOT + "x", ROOT + "/mcp/x", "/api/x"])
 def test_other_paths_are_protected_as_before(system, path):
-    """Only the two paths are open."""
+    """Only the two paths are open, with a final slash or without."""
     assert problem_of(system(uri=path))["code"] == "missing_token"
 
 

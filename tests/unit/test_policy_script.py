@@ -259,6 +259,16 @@ def test_documents_that_are_fine_are_fine(document):
             "routes[0].token_use",
             "leave out 'id'",
         ),
+        (
+            routes({"path": "/a/*", "scopes": ["a b"], "token_use": ["access"]}),
+            "routes[0].scopes",
+            "no token has the scope 'a b'",
+        ),
+        (
+            {"version": 1, "cors": {"allow_origins": ["https://a.example"], "allow_headers": ["x-a", "*"]}},
+            "cors.allow_headers[1]",
+            "write authorization itself",
+        ),
         (routes({"path": "/a", "groups": ["x"]}), "routes[0].path", "write /a/* for both"),
         (routes({"path": "/A/*"}, {"path": "/a/*"}), "routes[1].path", "differs from routes[0] /A/* in case alone"),
         (routes({"path": "/a?b=1"}), "routes[0].path", "a query is no part of the path"),
