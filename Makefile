@@ -75,7 +75,7 @@ run: install ## Start the whole gateway on this machine (RUN_ARGS="--port 9000 .
 	@exec $(BIN)/python -m local --parent-pid $$PPID --signing $(MODE) $(RUN_ARGS)
 
 test: install .venv-cdk/.installed ## Run every test (TEST_ARGS="tests/unit")
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile $(TEST_ARGS)
 
 check: format-check lint types web-check test synth ## Exactly what CI runs: format, lint, types (the page's too), tests, synth
 	@echo "check: all passed"
