@@ -23,10 +23,7 @@ from .roots import AMAZON_ROOTS
 MAX_IDLE_S = 120
 
 # An endpoint: no credentials, no query, no fragment.
-_URL = re.compile(
-    r"(?P<scheme>(?i:https?))://(?:(?P<host>[A-Za-z0-9._-]+)|\[(?P<address>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]{0,5}))?"
-    r"(?P<path>/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?"
-)
+_URL = re.compile(r"(https?)://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]*))?(/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?")
 
 # How much is read from a connection at once. Bytes.
 _PIECE = 65_536
@@ -71,13 +68,13 @@ def parse_endpoint(url: str) -> Endpoint:
     '127.0.0.1:4566'
     """
     parts = _URL.fullmatch(url)
-    port = int(parts["port"] or 0) if parts else 0
-    if parts is None or port > 65_535:
+    scheme, host, port, path = parts.groups("") if parts else ("", "", "", "")
+    if not host or len(port) > 5 or int(port or 0) > 65_535:
         raise FetchError(f"{url!r} is no endpoint URL; expected https://host")
-    scheme, host = parts["scheme"].lower(), (parts["host"] or parts["address"]).lower()
+    host = host.strip("[]").lower()
     if scheme == "http" and not _is_loopback(host):
         raise FetchError(f"{url!r} is plain http, which is accepted towards loopback only; use https")
-    return Endpoint(scheme, host, port or (443 if scheme == "https" else 80), (parts["path"] or "").rstrip("/"))
+    return Endpoint(scheme, host, int(port or 0) or (443 if scheme == "https" else 80), path.rstrip("/"))
 
 
 def _is_loopback(host: str) -> bool:
