@@ -6,8 +6,12 @@ import hashlib
 import ipaddress
 import socket
 import ssl
+import subprocess
+import sys
+import sysconfig
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -20,6 +24,9 @@ from edge import fetch
 from edge.fetch import Answer, Call, Client, Endpoint, FetchError, parse_endpoint
 from edge.roots import AMAZON_ROOTS
 from tests.fakes import rsa_key, wait_until
+
+PROJECT = Path(__file__).parents[2]
+PACKAGES = sysconfig.get_paths()["purelib"]
 
 # Far above any attempt's time, and far below a test's: what takes longer was not bounded.
 GENEROUS_S = 5
@@ -434,6 +441,26 @@ def test_each_server_has_a_connection_of_its_own(serve):
     first, second, using = serve(answering(http(b"1"))), serve(answering(http(b"2"))), client()
     assert [get(server, using).body for server in (first, second, first, second)] == [b"1", b"2", b"1", b"2"]
     assert (first.connections, second.connections) == (1, 1)
+
+
+def test_an_exchange_imports_nothing_that_is_dear(serve):
+    """What comes along unseen is a tenth of a cold start each: IDNA's tables, mail, URLs, random numbers."""
+    server = serve(answering(http()))
+    script = (
+        "import sys; from edge.fetch import *;"
+        f"Client(timeout_s=5, max_answer_bytes=99).start(Call(Endpoint('http', '127.0.0.1', {server.port}), 'GET', '/')).result();"
+        "print(*{'encodings.idna', 'email', 'http', 'urllib', 'random', 'dataclasses', 'inspect'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", script],
+        cwd=PROJECT,
+        env={"PYTHONPATH": PACKAGES},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert done.stdout == "\n"
 
 
 # --- TLS ------------------------------------------------------------------------------------------------------------
