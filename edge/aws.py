@@ -39,8 +39,8 @@ class KeptCredentials:
     """The same for every request, read again as soon as the environment says anything else; a class because it remembers."""
 
     def __init__(self) -> None:
-        self._kept: Credentials | None = None
-        self._read: tuple[bytes | None, ...] = ()
+        # What the environment said, and what that made: one pair, so that threads never see half of a change.
+        self._kept: tuple[tuple[bytes | None, ...], Credentials] | None = None
 
     def __call__(self) -> Credentials:
         """Return the credentials as they are now.
@@ -50,10 +50,10 @@ class KeptCredentials:
         """
         get = os.environb.get  # a third of the time of `os.environ`
         read = (get(b"AWS_ACCESS_KEY_ID"), get(b"AWS_SECRET_ACCESS_KEY"), get(b"AWS_SESSION_TOKEN"))
-        if self._kept is None or read != self._read:
-            self._kept, self._read = None, read
-            self._kept = credentials_from_environment()
-        return self._kept
+        kept = self._kept
+        if kept is None or kept[0] != read:
+            kept = self._kept = (read, credentials_from_environment())
+        return kept[1]
 
 
 def endpoint(service: str, host: str) -> Endpoint:
