@@ -22,6 +22,9 @@ ALGORITHM = "AWS4-HMAC-SHA256"
 _UNRESERVED_PATH = re.compile(r"[A-Za-z0-9._~/-]*")
 _PATH_ESCAPES = escapes(b"/")
 
+# What SHA-256 takes in at a time, and so the length of an HMAC's padded key.
+_BLOCK_BYTES = 64
+
 # SHA-256 of no bytes.
 EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -90,9 +93,10 @@ def canonical_headers(headers: Iterable[tuple[str, str]]) -> CanonicalHeaders:
     CanonicalHeaders(lines='host:h\nx-b:two words\n', names='host;x-b')
     """
     ordered = sorted(headers)
-    # "Trim(value)": no space around a value, none doubled within.
-    lines = [f"{name}:{' '.join(value.split()) if ' ' in value else value}\n" for name, value in ordered]
-    return CanonicalHeaders("".join(lines), ";".join([name for name, _ in ordered]))
+    lines = "".join([f"{name}:{value}\n" for name, value in ordered])
+    if " " in lines:  # "Trim(value)": no space around a value, none doubled within.
+        lines = "".join([f"{name}:{' '.join(value.split()) if ' ' in value else value}\n" for name, value in ordered])
+    return CanonicalHeaders(lines, ";".join([name for name, _ in ordered]))
 
 
 def canonical_request(method: str, path: str, query: str, headers: CanonicalHeaders, payload_hash: str) -> str:
@@ -136,16 +140,23 @@ def signing_key(secret_access_key: str, date: str, region: str, service: str) ->
 
 
 def signature(key: bytes, to_sign: str) -> str:
-    """Stage 4: return the lower-case hex signature."""
-    mac = _keyed(key).copy()
-    mac.update(to_sign.encode())
-    return mac.hexdigest()
+    """Stage 4: return the lower-case hex signature, HMAC-SHA256 under *key*."""
+    inner, outer = _keyed(key)
+    inner, outer = inner.copy(), outer.copy()
+    inner.update(to_sign.encode())
+    outer.update(inner.digest())
+    return outer.hexdigest()
 
 
 @lru_cache(maxsize=16)
-def _keyed(key: bytes) -> hmac.HMAC:
-    """Return an HMAC that has taken in its key and nothing else; copying one takes half as long as making one."""
-    return hmac.new(key, digestmod="sha256")
+def _keyed(key: bytes) -> "tuple[hashlib._Hash, hashlib._Hash]":
+    """Return HMAC's two hashes, which have taken in the padded key and nothing else (RFC 2104 §2).
+
+    Copies of them take less than half as long as ``hmac.digest``, which begins with the key each time.
+    """
+    padded = (hashlib.sha256(key).digest() if len(key) > _BLOCK_BYTES else key).ljust(_BLOCK_BYTES, b"\0")
+    inner, outer = (hashlib.sha256(bytes(byte ^ pad for byte in padded)) for pad in (0x36, 0x5C))
+    return inner, outer
 
 
 def format_amz_date(now: int) -> str:

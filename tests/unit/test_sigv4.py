@@ -1,11 +1,12 @@
 """edge/sigv4.py: each stage against AWS's published values, the whole against botocore and awscrt."""
 
 import hashlib
+import hmac
 import itertools
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edge.sigv4 import (
@@ -339,6 +340,15 @@ def test_headers_may_come_as_any_iterable_and_are_left_alone():
 
 
 # --- stages 2 to 4, and time --------------------------------------------------------------------------------------------
+
+
+@given(st.binary(max_size=200), st.text(max_size=200))
+@example(bytes(64), "")
+@example(bytes(65), "")
+def test_a_signature_is_the_hmac_of_the_standard_library(key, text):
+    """RFC 2104, for keys shorter, as long as, and longer than SHA-256's block of 64 bytes; also when the key is known."""
+    expected = hmac.new(key, text.encode(), "sha256").hexdigest()
+    assert [signature(key, text), signature(key, text)] == [expected, expected]
 
 
 def test_signing_keys_are_kept_per_secret_day_region_and_service():
