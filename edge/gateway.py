@@ -21,7 +21,7 @@ from .identity import NO_IDENTITY, Identity, identity_of
 from .jwks import KeySet
 from .jws import parse_compact
 from .key_store import KeyStore
-from .log import MAX_PATH, MAX_REASON, Trail, failed_refresh, hash_of, write
+from .log import MAX_PATH, MAX_REASON, Trail, failed_refresh, user_fields, write
 from .parameters import Configuration, Pool
 from .payload import payload_hash
 from .policy import Route
@@ -112,7 +112,7 @@ class Gateway:
             GatewayError: Any refusal.
         """
         trail.request_id, trail.method, trail.path = request.request_id, request.method, request.uri[:MAX_PATH]
-        configuration, trail.cache["configuration"] = self._configuration.get(now)  # (1)
+        configuration, trail.configuration_state = self._configuration.get(now)  # (1)
         trail.configuration = configuration
         trail.step("configuration")
 
@@ -123,7 +123,7 @@ class Gateway:
             result = metadata(request, self._settings, configuration)
             trail.decision, trail.status = "metadata", int(result["status"])
             return result
-        group = configuration.policy.group_for(target.readings)
+        group = configuration.policy.group_for(target)
         if configuration.policy.cors is not None and is_preflight(request):
             headers = preflight_headers(configuration.policy.cors, request.header("origin"), group.allow)
             trail.decision, trail.rule, trail.status = "preflight", group.pattern, 204
@@ -159,7 +159,7 @@ class Gateway:
         try:
             token = bearer_token(values, self._settings.max_token_bytes)
             verified = self._verified(token, configuration, now, trail)
-            trail.client_id, trail.sub_hash = verified.claims.client_id, verified.sub_hash
+            trail.user = verified.log_fields
             check_route(verified.claims, route, configuration)
         except (AuthenticationError, AuthorizationError, KeysUnavailableError) as error:
             if not route.anyone:
@@ -178,22 +178,24 @@ class Gateway:
         digest = digest_of(token)
         seen = self._tokens.get(digest)
         if seen is not None:
-            keys, trail.cache["keys"] = self._keys.current(seen.pool, now)
+            keys, trail.keys_state = self._keys.current(seen.pool, now)
             if keys is seen.keys and seen.configuration is configuration:
-                trail.cache["tokens"] = "hit"
+                trail.tokens_state = "hit"
                 check_time(seen.claims.exp, seen.claims.not_before, leeway_s=leeway_s, now=now)
                 return seen
             self._tokens.discard(digest)
 
-        trail.cache["tokens"] = "miss"
+        trail.tokens_state = "miss"
         unverified = parse_compact(token)
         pool = trusted_pool(unverified, configuration)
         keys, state = self._keys.with_kid(pool, unverified.kid, now)
-        if trail.cache.get("keys") != "miss":  # "miss": read for this request, a moment ago
-            trail.cache["keys"] = state
+        if trail.keys_state != "miss":  # "miss": read for this request, a moment ago
+            trail.keys_state = state
         trail.step("keys")
         claims = verify(unverified, pool, keys, leeway_s=leeway_s, now=now)
-        verified = Verified(claims, configuration, pool, keys, identity_of(claims), hash_of(claims.sub))
+        verified = Verified(
+            claims, configuration, pool, keys, identity_of(claims), user_fields(claims.client_id, claims.sub)
+        )
         self._tokens.put(digest, verified, len(token))
         return verified
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from .errors import AmbiguousPathError, MethodNotAllowedError
-from .target import Reading, Segments
+from .target import Reading, Segments, Target
 
 # The seven methods that a CloudFront behavior can allow, in the order in which ``Allow`` lists them.
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
@@ -113,11 +113,14 @@ class RouteGroup(NamedTuple):
             MethodNotAllowedError: None does; a later, broader group is never looked at.
         """
         for route in self.routes:
-            if route.takes(method):
+            if route.methods is None or route.takes(method):
                 return route
         allow = ", ".join(self.allow)
         raise MethodNotAllowedError(f"{method} is not allowed here; {allow} are.", allow=self.allow)
 
+
+# Paths whose group is remembered; at 8 KB each, what anyone can make us hold stays below 2 MB.
+_MAX_DECIDED = 256
 
 _DEFAULT_GROUP = RouteGroup("(default)", (), below=True, routes=(DEFAULT_ROUTE,), allow=METHODS)
 
@@ -162,9 +165,20 @@ class _Trie:
 
 
 class Policy:
-    """A parsed policy document; a class because the tries are built once and hidden. Nothing changes it afterwards."""
+    """A parsed policy document; a class because the tries are built once and hidden. Nothing changes what it says."""
 
-    __slots__ = ("_exact", "_fold_keys", "_folded", "_mixed_case", "cors", "cut_off", "groups", "issuers", "leeway_s")
+    __slots__ = (
+        "_decided",
+        "_exact",
+        "_fold_keys",
+        "_folded",
+        "_mixed_case",
+        "cors",
+        "cut_off",
+        "groups",
+        "issuers",
+        "leeway_s",
+    )
 
     def __init__(
         self,
@@ -184,16 +198,23 @@ class Policy:
         self._folded = _Trie(groups, str.casefold)
         self._fold_keys: tuple[object, ...] = (*keys, None)
         self._mixed_case = any(key[0] != group.segments for key, group in zip(keys, groups, strict=True))
+        self._decided: dict[str, RouteGroup] = {}
 
-    def group_for(self, readings: Sequence[Reading]) -> RouteGroup:
-        """Return the group of routes that decides about a path.
-
-        Args:
-            readings: Every plausible reading of the path, the one that counts first.
+    def group_for(self, target: Target) -> RouteGroup:
+        """Return the group of routes that decides about a target.
 
         Raises:
-            AmbiguousPathError: Another reading falls to another group.
+            AmbiguousPathError: Another reading of its path than the one that counts falls to another group.
         """
+        group = self._decided.get(target.path)
+        if group is None:
+            group = self._group_for(target.readings)
+            if len(self._decided) >= _MAX_DECIDED:
+                self._decided.clear()
+            self._decided[target.path] = group
+        return group
+
+    def _group_for(self, readings: Sequence[Reading]) -> RouteGroup:
         number = self._exact.find(readings[0].segments)
         # A path with one reading in lower case can fall to another group only where patterns have upper case.
         if self._mixed_case or len(readings) > 2 or readings[0].segments != readings[1].segments:

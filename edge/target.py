@@ -6,7 +6,6 @@ readings would put under another rule (design: "Target, body, signature").
 """
 
 import re
-from functools import lru_cache
 from typing import NamedTuple
 
 from .errors import AmbiguousPathError, MalformedUrlError, excerpt
@@ -59,15 +58,26 @@ def canonical_target(uri: str, querystring: str) -> Target:
         MalformedUrlError: The URL cannot be read; the message says which part, where and why.
         AmbiguousPathError: Servers could read the path in dangerously different ways.
     """
-    query = canonical_query(querystring) if querystring else ""
-    if _PLAIN_PATH.fullmatch(uri):
-        path, readings = uri, _plain_readings(uri)
-    else:
-        path = canonical_path(uri)
-        readings = plausible_readings(path)
+    known = _known.get((uri, querystring))
+    if known is not None:
+        return known
+    query = canonical_query(querystring)
+    path = canonical_path(uri)
     check_length(path, query)
-    return Target(path, query, readings)
+    target = Target(path, query, plausible_readings(path))
+    if len(uri) + len(querystring) <= _MAX_KNOWN_CHARACTERS and len(target.readings) <= _MAX_KNOWN_READINGS:
+        if len(_known) >= _MAX_KNOWN:
+            _known.clear()
+        _known[uri, querystring] = target
+    return target
 
+
+# Most requests ask for what others asked for before. Anyone may ask for anything, so few targets are kept, and small ones:
+# of 128 characters and four readings (two of them for "/x/"), which is 12 KB at most.
+_known: dict[tuple[str, str], Target] = {}
+_MAX_KNOWN = 256
+_MAX_KNOWN_CHARACTERS = 128
+_MAX_KNOWN_READINGS = 4
 
 # A path with one reading: lower-case pchar without "%", ";" and ":", no empty, dot-ended or dot-begun segment, no final "/".
 _PLAIN_PATH = re.compile(r"(?:/[a-z0-9_~!$&'()*+,=@-]+(?:\.[a-z0-9_~!$&'()*+,=@-]+)*)+")
@@ -227,7 +237,6 @@ def plausible_readings(path: str) -> tuple[Reading, ...]:
     )
 
 
-@lru_cache(maxsize=256)  # most requests ask for what others asked for before
 def _plain_readings(path: str) -> tuple[Reading, ...]:
     """Return the readings of a path that everybody reads in the same way."""
     segments = tuple(path[1:].split("/"))

@@ -253,7 +253,7 @@ def _samples(group: RouteGroup) -> list[str]:
 def _matched(policy: Policy, path: str) -> RouteGroup | None:
     """Return the group that decides about a path; None if the path is refused as ambiguous."""
     try:
-        return policy.group_for(canonical_target(path, "").readings)
+        return policy.group_for(canonical_target(path, ""))
     except AmbiguousPathError:
         return None
 

@@ -73,7 +73,7 @@ def target(data: bytes) -> None:
     # It decides about every path, and a rule for the path as written is found.
     for path in PATHS:
         try:
-            policy.group_for(canonical_target(path, "").readings).route_for("GET")
+            policy.group_for(canonical_target(path, "")).route_for("GET")
         except GatewayError as error:
             expect(error.status in (400, 405), error)
     # Together with the other parameters it is a configuration, or a ParametersError.

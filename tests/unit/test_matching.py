@@ -301,7 +301,7 @@ def calls_to_decide(policy: Policy, path: str) -> int:
 
     sys.setprofile(profile)
     try:
-        route = policy.group_for(target.readings).route_for("GET")
+        route = policy.group_for(target).route_for("GET")
     finally:
         sys.setprofile(None)
     assert route is not None

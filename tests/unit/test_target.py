@@ -1,7 +1,10 @@
 """edge/target.py: the one form of a target that is judged, signed and sent, and how else a server could read it."""
 
+import contextlib
+import gc
 import re
 import sys
+import tracemalloc
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 import pytest
@@ -587,7 +590,7 @@ def test_a_path_that_some_server_reads_as_another_rules_is_refused(path):
     """Nobody gets to a rule's path through another rule, whatever the backend decodes, drops or folds."""
 
     def decide() -> str:
-        return POLICY.group_for(canonical_target(path, "").readings).pattern
+        return POLICY.group_for(canonical_target(path, "")).pattern
 
     assert refusal_of(decide).code == "ambiguous_path"
 
@@ -623,7 +626,7 @@ def test_a_path_that_some_server_reads_as_another_rules_is_refused(path):
 )
 def test_awkward_paths_that_every_server_reads_under_one_rule_pass(path, pattern):
     """The accepting half: capitals, parameters and escapes are fine where no rule's border is near."""
-    assert POLICY.group_for(canonical_target(path, "").readings).pattern == pattern
+    assert POLICY.group_for(canonical_target(path, "")).pattern == pattern
 
 
 @pytest.mark.parametrize(
@@ -634,16 +637,16 @@ def test_rules_with_capitals_protect_every_case_of_their_path(pattern, path, pas
     """A rule written with capitals is met as written, and refused in any other case."""
     policy = parse_policy(f'{{"version": 1, "routes": [{{"path": "{pattern}", "groups": ["g"]}}, {{"path": "/*"}}]}}')
     if passes:
-        assert policy.group_for(canonical_target(path, "").readings).pattern == pattern
+        assert policy.group_for(canonical_target(path, "")).pattern == pattern
     else:
-        assert refusal_of(policy.group_for, canonical_target(path, "").readings).code == "ambiguous_path"
+        assert refusal_of(policy.group_for, canonical_target(path, "")).code == "ambiguous_path"
 
 
 def test_two_patterns_that_differ_in_case_alone_both_count_as_written():
     """Who writes both rules says that the backend tells them apart."""
     policy = parse_policy('{"version": 1, "routes": [{"path": "/A/*", "groups": ["a"]}, {"path": "/a/*"}]}')
     for path in ("/a/x", "/A/x"):
-        assert policy.group_for(canonical_target(path, "").readings).pattern == path[:2] + "/*"
+        assert policy.group_for(canonical_target(path, "")).pattern == path[:2] + "/*"
 
 
 def test_an_upper_case_path_to_a_group_rule_gets_nobody_in():
@@ -661,8 +664,61 @@ def test_a_method_refusal_comes_from_the_group_that_the_readings_agree_on():
         '{"version": 1, "routes": [{"path": "/a/*", "methods": ["GET"]}, {"path": "/*", "methods": ["POST"]}]}'
     )
     with pytest.raises(MethodNotAllowedError) as caught:
-        policy.group_for(canonical_target("/a/x", "").readings).route_for("POST")
+        policy.group_for(canonical_target("/a/x", "")).route_for("POST")
     assert "POST" not in caught.value.allow
+
+
+# --- what is remembered ------------------------------------------------------------------------------------------------
+
+
+def held_bytes(call) -> int:
+    """Return how much more memory is held after *call* than before it."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        call()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/{}",
+        "/{}" + "/a" * 55,  # many names in what is short enough to be kept
+        "/{}" + "/Aé" * 16,
+        "/{}" + "/Ab" * 500,
+        "/{}" + "/%41;b." * 30,  # many readings
+        "/" + "%25" * 5 + "41/{}" * 20,
+    ],
+)
+def test_targets_that_nobody_asks_for_twice_fill_no_memory(path):
+    """Anyone may ask for anything: hundreds of targets, under one policy, hold less than five megabytes."""
+    policy = parse_policy('{"version": 1, "routes": [{"path": "/admin/*"}]}')
+
+    def ask() -> None:
+        for number in range(2_000 if len(path) < 1_000 else 300):
+            with contextlib.suppress(AmbiguousPathError):
+                policy.group_for(canonical_target(path.replace("{}", str(number)), f"page={number}"))
+
+    assert held_bytes(ask) < 5_000_000
+
+
+def test_a_target_asked_for_again_is_judged_as_the_first_time():
+    """What is remembered is the target, not a verdict of another policy; a refusal is no less a refusal the second time."""
+    first, second = (
+        parse_policy(f'{{"version": 1, "routes": [{{"path": "/{name}/*"}}]}}') for name in ("remembered", "other")
+    )
+    for _ in range(3):
+        target = canonical_target("/remembered/x", "a=1")
+        assert (target.path, target.query) == ("/remembered/x", "a=1")
+        assert canonical_target("/remembered/x", "").query == ""
+        assert first.group_for(target).pattern == "/remembered/*"
+        assert second.group_for(target).pattern == "(default)"
+        assert refusal_of(first.group_for, canonical_target("/Remembered/x", "")).code == "ambiguous_path"
+        assert refusal_of(canonical_target, "/remembered/x", "X-Amz-Date=1").code == "malformed_url"
 
 
 # --- idempotence, totality, work --------------------------------------------------------------------------------------
