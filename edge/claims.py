@@ -197,7 +197,7 @@ def _groups(claims: dict[str, Any]) -> tuple[str, ...]:
     if "cognito:groups" not in claims:
         return ()
     groups = claims["cognito:groups"]
-    if not isinstance(groups, list) or not all(isinstance(group, str) and group for group in groups):
+    if not isinstance(groups, list) or [group for group in groups if not isinstance(group, str) or not group]:
         raise MalformedTokenError("The token's cognito:groups has to be a list of names.")
     return tuple(groups)
 

@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from functools import lru_cache
+from time import perf_counter
 
 from .parameters import Configuration
 
@@ -27,43 +28,45 @@ class Trail:
         method: HTTP method.
         path: The path, canonical as soon as that is known.
         rule: The pattern of the group of rules, then the rule that decides.
-        client_id: The app client of a token that was verified.
-        sub_hash: For its ``sub``.
+        user: What ``user_fields`` says of a token that was verified.
         decision: ``forward``, ``refuse``, ``error``, ``preflight`` or ``metadata``.
         status: The status of an answer that the edge gives itself.
         more: What few lines say: ``code``, ``reason``, ``ignored_token``, ``claims_omitted``.
-        cache: Whether the configuration, the keys and the token were fresh as kept, read just now, or stale.
         configuration: What the request was judged by, once that is known.
+        configuration_state: Whether it was fresh as kept ("hit"), read just now ("miss") or "stale".
+        keys_state: The same of the pool's keys.
+        tokens_state: Whether the token was verified before ("hit") or just now ("miss").
     """
 
     __slots__ = (
         "_last",
         "_steps",
-        "cache",
-        "client_id",
         "configuration",
+        "configuration_state",
         "decision",
+        "keys_state",
         "method",
         "more",
         "path",
         "request_id",
         "rule",
         "status",
-        "sub_hash",
+        "tokens_state",
+        "user",
     )
 
     def __init__(self) -> None:
-        self.request_id = self.method = self.path = self.rule = self.client_id = self.sub_hash = self.decision = ""
+        self.request_id = self.method = self.path = self.rule = self.user = self.decision = ""
+        self.configuration_state = self.keys_state = self.tokens_state = ""
         self.status: int | None = None
         self.more: dict[str, str | bool] | None = None
-        self.cache: dict[str, str] = {}
         self.configuration: Configuration | None = None
         self._steps = ""
-        self._last = time.perf_counter()
+        self._last = perf_counter()
 
     def step(self, name: str) -> None:
         """Note that a step has ended, and how long it took."""
-        now = time.perf_counter()
+        now = perf_counter()
         self._steps += f',"{name}":{(now - self._last) * 1000:.3f}'
         self._last = now
 
@@ -78,20 +81,22 @@ class Trail:
             now: When the request came, seconds since the epoch.
         """
         # Put together by hand: json.dumps would take longer than verifying a token that was seen before.
-        request = rule = user = more = ""
+        request = rule = more = cache = ""
         if self.request_id:
             request = f'"request_id":{_json(self.request_id)},"method":{_json(self.method)},"path":{_json(self.path)},'
         if self.rule:
             rule = f'"rule":{_quote(self.rule)},'
-        if self.client_id:
-            user = f'"client_id":{_quote(self.client_id)},"sub_hash":"{self.sub_hash}",'
         if self.more:
             more = _ENCODER.encode(self.more)[1:-1] + ","
-        outcome = f'"decision":"{self.decision}","status":{self.status or "null"}'
-        cache = ",".join([f'"{name}":"{state}"' for name, state in self.cache.items()])
+        if self.configuration_state:
+            cache = f'"configuration":"{self.configuration_state}"'
+        if self.keys_state:
+            cache += f',"keys":"{self.keys_state}"'
+        if self.tokens_state:
+            cache += f',"tokens":"{self.tokens_state}"'
         return (
-            f'{{"time":"{timestamp(now)}",{request}{rule}{user}{more}{outcome},"ms":{{{self._steps[1:]}}},'
-            f'"cache":{{{cache}}}}}'
+            f'{{"time":"{timestamp(now)}",{request}{rule}{self.user}{more}"decision":"{self.decision}",'
+            f'"status":{self.status or "null"},"ms":{{{self._steps[1:]}}},"cache":{{{cache}}}}}'
         )
 
 
@@ -125,6 +130,11 @@ def failed_refresh(what: str, reason: str, now: float) -> str:
             "reason": reason[:MAX_REASON],
         }
     )
+
+
+def user_fields(client_id: str, sub: str) -> str:
+    """Return what a line says of a user, and of the app client that the token is for: a piece of JSON."""
+    return f'"client_id":{_quote(client_id)},"sub_hash":"{hash_of(sub)}",'
 
 
 def hash_of(sub: str) -> str:

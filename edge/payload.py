@@ -27,7 +27,7 @@ def payload_hash(request: Request) -> str:
         MalformedRequestError: CloudFront's own encoding of the body cannot be read.
     """
     body = request.body
-    data = body.get("data") or ""
+    data = body.get("data")
     if body.get("inputTruncated"):
         return _viewers_hash(request, "the body is larger than the 1 MB that the edge can see")
     if not data:

@@ -62,9 +62,9 @@ def parse_object(data: bytes) -> dict[str, Any]:
         if end != len(text):
             value = _DECODER.decode(text)  # white space around the object, or no object, or more than one
         # Counting brackets is a cheap upper bound; only a document with many is walked.
-        if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_deeper_than(MAX_DEPTH, value):
+        if text.count("[") + text.count("{") > MAX_DEPTH and _is_deeper_than(MAX_DEPTH, value):
             raise StrictJsonError(f"nested more than {MAX_DEPTH} levels deep")
-        if b"\\u" in data and _SURROGATE_ESCAPE.search(data):
+        if "\\" in text and _SURROGATE_ESCAPE.search(data):
             # "\ud800" alone is legal JSON and no Unicode text: no two servers agree on what it is. RFC 8259 §8.2
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except StrictJsonError:

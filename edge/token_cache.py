@@ -23,7 +23,7 @@ class Verified(NamedTuple):
         pool: Whose key signed it.
         keys: The key set that held that key; another set since then means that the token has to be verified again.
         identity: What is stated to the backend.
-        sub_hash: For the log: a hash of ``sub``.
+        log_fields: What the log says of it (``log.user_fields``).
     """
 
     claims: VerifiedClaims
@@ -31,7 +31,7 @@ class Verified(NamedTuple):
     pool: Pool
     keys: KeySet
     identity: Identity
-    sub_hash: str
+    log_fields: str
 
 
 class TokenCache:

@@ -34,7 +34,7 @@ POOL = Pool()
 
 def entry(name):
     """Make an entry; the cache looks at none of its fields."""
-    return Verified(claims=name, configuration=None, pool=None, keys=None, identity=None, sub_hash="")
+    return Verified(claims=name, configuration=None, pool=None, keys=None, identity=None, log_fields="")
 
 
 def keys_of(cache):
