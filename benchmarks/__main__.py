@@ -19,14 +19,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import chart, cold, growth, rows, warm
+from . import chart, cold, docs_table, growth, rows, warm
 from .contestants import NODE, ROOT, Worker, build, environment, floor_configuration
 from .correctness import check_forwarded, check_refused
+from .docs_table import DEPLOYED
 from .endpoints import Authority, Endpoints
 from .material import POLICY, Files, UserPool, event, random_body, routes_policy
 from .statistic import ratio, summary
 
 RESULTS = Path(__file__).resolve().parent / "results"
+VERSION = ".".join(platform.python_version_tuple()[:2])
 BODIES = {"0": 0, "1 KB": 1_024, "64 KB": 65_536, "1 MB": 1_048_576}
 # More than the 2,000 that the gateway remembers: used in turn, each is forgotten before it comes again.
 NEW_TOKENS = 3_000
@@ -205,7 +207,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="a smoke run: five rounds; its figures mean little")
     parser.add_argument("--long", action="store_true", help="watch the memory over a million requests")
     parser.add_argument(
-        "--reference", action="store_true", help="write results/reference.json and docs/bench.svg as well"
+        "--reference",
+        action="store_true",
+        help=f"write {docs_table.reference(VERSION).relative_to(ROOT)} as well, and docs/bench.svg on CPython {DEPLOYED}",
     )
     parser.add_argument("--profile", action="store_true", help="only print where the gateway's warm time goes")
     options = parser.parse_args(argv)
@@ -219,14 +223,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         result = _measure(bench, requests=1_000_000 if options.long else 2_000 if options.quick else 50_000)
     print()
     print(*rows.lines(result), sep="\n")
-    targets = [(RESULTS / "latest.json", RESULTS / "latest.svg")]
+    data, picture = json.dumps(result, indent=1) + "\n", chart.draw(result)
+    written = {RESULTS / "latest.json": data, RESULTS / "latest.svg": picture}
     if options.reference:
-        targets.append((RESULTS / "reference.json", ROOT / "docs" / "bench.svg"))
+        written[docs_table.reference(VERSION)] = data
+        if VERSION == DEPLOYED:
+            written[ROOT / "docs" / "bench.svg"] = picture
     RESULTS.mkdir(exist_ok=True)
-    for data, picture in targets:
-        data.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        picture.write_text(chart.draw(result), encoding="utf-8")
-        print(f"wrote {data.relative_to(ROOT)} and {picture.relative_to(ROOT)}")
+    for path, text in written.items():
+        path.write_text(text, encoding="utf-8")
+        print(f"wrote {path.relative_to(ROOT)}")
     return 0
 
 

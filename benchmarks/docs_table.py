@@ -1,4 +1,4 @@
-"""The table of goals in docs/performance.md: printed from results/reference.json, so that nobody types a figure.
+"""The tables of goals in docs/performance.md: printed from results/reference-*.json, so that nobody types a figure.
 
 ``python -m benchmarks.docs_table --write`` puts it between the marks of the document.
 """
@@ -13,14 +13,16 @@ from typing import Any, Final
 from .rows import RIVALS
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-REFERENCE: Final = ROOT / "benchmarks" / "results" / "reference.json"
+# The CPython that Lambda runs, and the oldest that the gateway takes: what is compared and what is not depends on it.
+DEPLOYED: Final = "3.13"
+OLDEST: Final = "3.11"
 DOCUMENT: Final = ROOT / "docs" / "performance.md"
 BEGIN: Final = "<!-- bench:begin -->"
 END: Final = "<!-- bench:end -->"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table, or write it into the document.
+    """Print the tables, or write them into the document.
 
     Returns:
         0; 1 if the document lacks its marks.
@@ -30,9 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m benchmarks.docs_table --write",
     )
-    parser.add_argument("--write", action="store_true", help=f"write it into {DOCUMENT.relative_to(ROOT)}")
+    parser.add_argument("--write", action="store_true", help=f"write them into {DOCUMENT.relative_to(ROOT)}")
     options = parser.parse_args(argv)
-    text = table(json.loads(REFERENCE.read_bytes()))
+    text = tables()
     if not options.write:
         print(text, end="")
         return 0
@@ -45,11 +47,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def reference(version: str) -> Path:
+    """Return where the checked-in run of a version of CPython is kept."""
+    return ROOT / "benchmarks" / "results" / f"reference-{version}.json"
+
+
+def tables() -> str:
+    """Return what stands in the document: the table of the deployed interpreter, then that of the oldest."""
+    deployed, oldest = (table(json.loads(reference(version).read_bytes())) for version in (DEPLOYED, OLDEST))
+    return (
+        f"**CPython {DEPLOYED}**, which Lambda runs:\n\n{deployed}\n"
+        f"**CPython {OLDEST}**, the oldest that the gateway takes:\n\n{oldest}"
+    )
+
+
 def table(result: Mapping[str, Any]) -> str:
     """Return the rows as a Markdown table, under the conditions of the run.
 
     Args:
-        result: What ``reference.json`` holds.
+        result: What a reference run holds.
     """
     lines = ["| | the gateway | of naive | of node | of the floor | |", "|---|---:|---:|---:|---:|---|"]
     for row in result["rows"]:
