@@ -79,8 +79,9 @@ _MAX_KNOWN = 256
 _MAX_KNOWN_CHARACTERS = 128
 _MAX_KNOWN_READINGS = 4
 
-# A path with one reading: lower-case pchar without "%", ";" and ":", no empty, dot-ended or dot-begun segment, no final "/".
-_PLAIN_PATH = re.compile(r"(?:/[a-z0-9_~!$&'()*+,=@-]+(?:\.[a-z0-9_~!$&'()*+,=@-]+)*)+")
+# A path that is canonical already, and that servers read alike but for case and a final slash: pchar without "%", ";" and ":",
+# no empty, dot-ended or dot-begun segment.
+_PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9_~!$&'()*+,=@-]+(?:\.[A-Za-z0-9_~!$&'()*+,=@-]+)*)+/?")
 
 # A query that is canonical already and escapes nothing.
 _PLAIN_QUERY = re.compile(r"[A-Za-z0-9._~-]+=[A-Za-z0-9._~-]*(?:&[A-Za-z0-9._~-]+=[A-Za-z0-9._~-]*)*")
@@ -238,9 +239,16 @@ def plausible_readings(path: str) -> tuple[Reading, ...]:
 
 
 def _plain_readings(path: str) -> tuple[Reading, ...]:
-    """Return the readings of a path that everybody reads in the same way."""
+    """Return the readings of a plain path, or of ``/``: the short way to what ``plausible_readings`` finds."""
+    lower = path.lower()
     segments = tuple(path[1:].split("/"))
-    return (Reading(segments, folded=False), Reading(segments, folded=True))
+    folded = segments if lower == path else tuple(lower[1:].split("/"))
+    if segments[-1] or len(segments) == 1:
+        return (Reading(segments, folded=False), Reading(folded, folded=True))
+    return (
+        *(Reading(segments, folded=False), Reading(segments[:-1], folded=False)),
+        *(Reading(folded, folded=True), Reading(folded[:-1], folded=True)),
+    )
 
 
 # What some readers drop at the end of a name: dots and spaces (Windows), and white space, before which `$` matches in many

@@ -521,6 +521,24 @@ def test_every_plausible_reading_is_computed(path, expected):
     assert folded - readings(path, folded=True) <= expected
 
 
+@given(
+    st.lists(st.text(PCHAR.replace(";", "").replace(":", "") + "./", min_size=1, max_size=6), min_size=1, max_size=4),
+    st.sampled_from(["", "/"]),
+    st.data(),
+)
+def test_a_path_reads_the_same_with_any_character_escaped(names, end, data):
+    """The short way of plain paths, which most are, ends where the long way of escaped ones does."""
+    path = canonical_path("/" + "/".join(names) + end)
+    at = data.draw(st.sampled_from([at for at, character in enumerate(path) if character != "/"] or [0]))
+    escaped = path[:at] + f"%{ord(path[at]):02X}" + path[at + 1 :] if path[at] != "/" else path
+    try:
+        expected = plausible_readings(path)
+    except AmbiguousPathError:
+        assert refusal_of(plausible_readings, escaped).code == "ambiguous_path"
+        return
+    assert plausible_readings(escaped) == expected
+
+
 @pytest.mark.parametrize("path", ["/Admin", "/ADMIN/x", "/STRASSE", "/%41dmin", "/%C3%89", "/%E2%84%AA"])
 def test_the_reading_of_servers_that_ignore_case_is_there(path):
     """Names are case-folded, the Kelvin sign and the like included."""
