@@ -17,6 +17,7 @@ import hashlib
 import http.client
 import json
 import math
+import os
 import random
 import signal
 import statistics
@@ -343,6 +344,8 @@ class Watch:
 
 def processes() -> dict[int, tuple[int, float, str]]:
     """List all processes: parent, resident MB, command line."""
+    if Path("/proc/self/stat").exists():  # Linux, where `ps` may not be installed
+        return dict(filter(None, map(_process, Path("/proc").glob("[0-9]*"))))
     listed = subprocess.run(
         ["ps", "-A", "-o", "pid=,ppid=,rss=,args="], capture_output=True, text=True, check=True
     ).stdout
@@ -351,6 +354,18 @@ def processes() -> dict[int, tuple[int, float, str]]:
         pid, parent, kilobytes, command = line.split(None, 3)
         table[int(pid)] = (int(parent), int(kilobytes) / 1024, command)
     return table
+
+
+def _process(folder: Path) -> tuple[int, tuple[int, float, str]] | None:
+    """Read one process from /proc (proc(5)); None if it has just ended, or has no program."""
+    try:
+        parent = int(folder.joinpath("stat").read_bytes().rpartition(b")")[2].split()[1])
+        pages = int(folder.joinpath("statm").read_bytes().split()[1])
+        words = folder.joinpath("cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+    except (OSError, IndexError):
+        return None
+    command = b" ".join(words).decode(errors="replace")
+    return (int(folder.name), (parent, pages * os.sysconf("SC_PAGE_SIZE") / 2**20, command)) if command else None
 
 
 def family(root: int, table: Mapping[int, tuple[int, float, str]]) -> dict[int, tuple[str, float]]:
