@@ -25,7 +25,7 @@ help: ## Print this
 # --- set-up: each environment once, and again only when its lock changes --------------------------------------------
 
 install: ## Install everything into .venv* (the other commands do it themselves)
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"Python 3.11 or newer is needed; {sys.executable} is {v.major}.{v.minor}. Choose another: make PYTHON=python3.13 ...")'
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 15) else f"Python 3.11 to 3.14 is needed (cfn-lint and PyYAML are not there for 3.15 yet); {sys.executable} is {v.major}.{v.minor}. Choose another: make PYTHON=python3.13 ...")'
 	@$(MAKE) --no-print-directory -s -j2 .venv/.installed .venv-emulator/.installed
 	@$(MAKE) --no-print-directory -s -j2 .venv-runtime/.installed .venv-wheels/.installed
 

@@ -8,6 +8,8 @@ import json
 import os
 import re
 import shlex
+import subprocess
+import sys
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -241,6 +243,19 @@ def test_every_make_target_is_in_a_document():
     }
     printed = set(re.findall(r"^([a-z-]+):.*## ", read("Makefile"), re.MULTILINE))
     assert printed - told - {"help", "clean"} == set()
+
+
+@pytest.mark.parametrize(
+    ("version", "taken"), [("(3, 10, 20)", False), ("(3, 11, 0)", True), ("(3, 14, 99)", True), ("(3, 15, 0)", False)]
+)
+def test_the_makefile_takes_the_pythons_that_the_readme_names(version, taken):
+    """Another is refused at once, by a line that says which would do, and not by pip after half a minute."""
+    assert "Python 3.11 to 3.14" in read("README.md")
+    (guard,) = re.findall(r"@\$\(PYTHON\) -c '(import sys; .*)'$", read("Makefile"), re.MULTILINE)
+    played = f"class V(tuple): major, minor = {version}[:2]\nimport sys\nsys.version_info = V({version})\n{guard}"
+    done = subprocess.run([sys.executable, "-c", played], capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) is taken
+    assert taken or f"is 3.{version.split(', ')[1]}. Choose another: make PYTHON=" in done.stderr
 
 
 # --- command lines --------------------------------------------------------------------------------------------------
