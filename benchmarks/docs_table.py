@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from .rows import RIVALS
+from .rows import RIVALS, shown
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 # The CPython that Lambda runs, and the oldest that the gateway takes: what is compared and what is not depends on it.
@@ -123,7 +123,7 @@ def _cell(cell: Mapping[str, Any] | None) -> str:
         return ""
     if cell["budget"] is None:
         return f"{cell['ratio']:.2f}"
-    text = f"{cell['ratio']:.2f}"
+    text = shown(cell)
     return f"{text if cell['met'] else f'**{text}**'} (≤ {cell['budget']:.2f})"
 
 

@@ -72,7 +72,13 @@ def _cell(cell: Mapping[str, Any] | None) -> str:
         return ""
     if cell["budget"] is None:
         return f"{cell['ratio']:.2f}         "
-    return f"{cell['ratio']:.2f} {'<=' if cell['met'] else '> '} {cell['budget']:.2f}"
+    return f"{shown(cell)} {'<=' if cell['met'] else '> '} {cell['budget']:.2f}"
+
+
+def shown(cell: Mapping[str, Any]) -> str:
+    """Write a ratio with as many digits as it takes to see whether it meets its goal."""
+    text = f"{cell['ratio']:.2f}"
+    return text if cell["met"] or float(text) > cell["budget"] else f"{cell['ratio']:.3f}"
 
 
 def _absolute(result: Mapping[str, Any]) -> list[str]:
