@@ -22,7 +22,6 @@ from typing import Any
 from . import chart, cold, docs_table, growth, rows, warm
 from .contestants import NODE, ROOT, Worker, build, environment, floor_configuration
 from .correctness import check_forwarded, check_refused
-from .docs_table import DEPLOYED
 from .endpoints import Authority, Endpoints
 from .material import POLICY, Files, UserPool, event, random_body, routes_policy
 from .statistic import ratio, summary
@@ -210,7 +209,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--reference",
         action="store_true",
-        help=f"write {docs_table.reference(VERSION).relative_to(ROOT)} as well, and docs/bench.svg on CPython {DEPLOYED}",
+        help=f"write {docs_table.reference(VERSION).relative_to(ROOT)} as well, and docs/bench.svg on CPython {docs_table.DEPLOYED}",
     )
     parser.add_argument("--profile", action="store_true", help="only print where the gateway's warm time goes")
     options = parser.parse_args(argv)
@@ -228,7 +227,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     written = {RESULTS / "latest.json": data, RESULTS / "latest.svg": picture}
     if options.reference:
         written[docs_table.reference(VERSION)] = data
-        if VERSION == DEPLOYED:
+        if VERSION == docs_table.DEPLOYED:
             written[ROOT / "docs" / "bench.svg"] = picture
     RESULTS.mkdir(exist_ok=True)
     for path, text in written.items():

@@ -1,6 +1,6 @@
 """The tables of goals in docs/performance.md: printed from results/reference-*.json, so that nobody types a figure.
 
-``python -m benchmarks.docs_table --write`` puts it between the marks of the document.
+``python -m benchmarks.docs_table --write`` puts them between the marks of the document.
 """
 
 import argparse

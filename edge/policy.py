@@ -113,7 +113,7 @@ class RouteGroup(NamedTuple):
             MethodNotAllowedError: None does; a later, broader group is never looked at.
         """
         for route in self.routes:
-            if route.methods is None or route.takes(method):
+            if route.takes(method):
                 return route
         allow = ", ".join(self.allow)
         raise MethodNotAllowedError(f"{method} is not allowed here; {allow} are.", allow=self.allow)

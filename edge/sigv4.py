@@ -93,10 +93,9 @@ def canonical_headers(headers: Iterable[tuple[str, str]]) -> CanonicalHeaders:
     CanonicalHeaders(lines='host:h\nx-b:two words\n', names='host;x-b')
     """
     ordered = sorted(headers)
-    lines = "".join([f"{name}:{value}\n" for name, value in ordered])
-    if " " in lines:  # "Trim(value)": no space around a value, none doubled within.
-        lines = "".join([f"{name}:{' '.join(value.split()) if ' ' in value else value}\n" for name, value in ordered])
-    return CanonicalHeaders(lines, ";".join([name for name, _ in ordered]))
+    # "Trim(value)": no space around a value, none doubled within.
+    lines = [f"{name}:{' '.join(value.split()) if ' ' in value else value}\n" for name, value in ordered]
+    return CanonicalHeaders("".join(lines), ";".join([name for name, _ in ordered]))
 
 
 def canonical_request(method: str, path: str, query: str, headers: CanonicalHeaders, payload_hash: str) -> str:

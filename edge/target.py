@@ -62,10 +62,14 @@ def canonical_target(uri: str, querystring: str) -> Target:
     if known is not None:
         return known
     query = canonical_query(querystring)
-    path = canonical_path(uri)
+    if _PLAIN_PATH.fullmatch(uri):
+        path, readings = uri, _plain_readings(uri)
+    else:
+        path = canonical_path(uri)
+        readings = plausible_readings(path)
     check_length(path, query)
-    target = Target(path, query, plausible_readings(path))
-    if len(uri) + len(querystring) <= _MAX_KNOWN_CHARACTERS and len(target.readings) <= _MAX_KNOWN_READINGS:
+    target = Target(path, query, readings)
+    if len(uri) + len(querystring) <= _MAX_KNOWN_CHARACTERS and len(readings) <= _MAX_KNOWN_READINGS:
         if len(_known) >= _MAX_KNOWN:
             _known.clear()
         _known[uri, querystring] = target

@@ -1,7 +1,6 @@
 """Fixtures for everybody, and what makes a whole run short: bytecode, botocore's models read once, long files first."""
 
 import os
-import shlex
 import shutil
 import sys
 import tempfile
@@ -10,6 +9,7 @@ from pathlib import Path
 import botocore.session
 import pytest
 
+from tests import curl
 from tests import system as local_system
 from tests.browser import NO_BROWSER, chromium
 from tests.fakes import FakeAws, make_system
@@ -49,17 +49,8 @@ def pytest_configure(config):
     if shutil.which("curl") is None:  # workers inherit it
         folder = tempfile.TemporaryDirectory(prefix="curl-")
         config.add_cleanup(folder.cleanup)
-        curl_stand_in(Path(folder.name))
+        curl.put_into(Path(folder.name))
         os.environ["PATH"] += os.pathsep + folder.name
-
-
-def curl_stand_in(folder: Path) -> Path:
-    """Put a command `curl` into *folder*, which is tests/curl.py, and return it."""
-    command = folder / "curl"
-    program = Path(__file__).with_name("curl.py")
-    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(program))} "$@"\n', "utf-8")
-    command.chmod(0o755)
-    return command
 
 
 def pytest_collection_modifyitems(items):

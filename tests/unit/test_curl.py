@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import curl_stand_in
+from tests import curl
 
 ANSWER = (
     b"HTTP/1.1 403 Forbidden\r\nX-Case: Kept\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nTransfer-Encoding: chunked\r\n"
@@ -18,13 +18,13 @@ NO_CONTENT = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
 
 
 # Where there is none, tests/conftest.py has put the stand-in, a shell script, on the PATH.
-REAL = next((curl for curl in [shutil.which("curl")] if curl and Path(curl).read_bytes()[:2] != b"#!"), None)
+REAL = next((path for path in [shutil.which("curl")] if path and Path(path).read_bytes()[:2] != b"#!"), None)
 
 
 @pytest.fixture(scope="module")
 def stand_in(tmp_path_factory):
     """The command."""
-    return str(curl_stand_in(tmp_path_factory.mktemp("curl")))
+    return str(curl.put_into(tmp_path_factory.mktemp("curl")))
 
 
 @pytest.fixture
