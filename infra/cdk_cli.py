@@ -119,7 +119,7 @@ class Deployment:
 
     def cdk(self, *arguments: str) -> None:
         """Run the CDK CLI."""
-        cdk(arguments, profile=self.profile, say=say)
+        cdk(arguments, profile=self.profile)
 
     def confirm(self, question: str, *, answer: str = "yes") -> bool:
         """Ask for *answer*, typed out; with --yes it is given.

@@ -6,10 +6,13 @@ from typing import Final
 PROJECT: Final = Path(__file__).resolve().parent.parent
 """The repository's root."""
 
+LOCKS: Final = PROJECT / "requirements"
+"""What is installed, exactly."""
+
 EDGE_SOURCES: Final = PROJECT / "edge"
-EDGE_LOCK: Final = PROJECT / "requirements" / "edge.txt"
+EDGE_LOCK: Final = LOCKS / "edge.txt"
 BACKEND_SOURCES: Final = PROJECT / "backend"
-BACKEND_LOCK: Final = PROJECT / "requirements" / "backend.txt"
+BACKEND_LOCK: Final = LOCKS / "backend.txt"
 
 BUNDLES: Final = PROJECT / "dist" / "bundles"
 """Built bundles, one folder for each set of inputs; safe to delete."""

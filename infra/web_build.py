@@ -7,6 +7,7 @@ page there is where npm's registry cannot be reached.
 import argparse
 import contextlib
 import fcntl
+import hashlib
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from . import npm
 from .layout import PROJECT, WEB
 
 _DIST: Final = WEB / "dist"
@@ -94,16 +96,8 @@ def check() -> None:
 
 
 def _sources_digest() -> str:
-    files = [
-        path for name in _SOURCES for path in ([WEB / name] if (WEB / name).is_file() else (WEB / name).rglob("*"))
-    ]
-    return _digest([path for path in files if path.is_file()])
-
-
-def _digest(files: Sequence[Path]) -> str:
-    # hashlib alone costs a fifth of what importing Node's package does, and most calls end after this.
-    import hashlib  # noqa: PLC0415 - see above
-
+    named = [WEB / name for name in _SOURCES]
+    files = [path for root in named for path in ([root] if root.is_file() else root.rglob("*")) if path.is_file()]
     digest = hashlib.sha256()
     for path in sorted(files):
         contents = path.read_bytes()
@@ -114,29 +108,17 @@ def _digest(files: Sequence[Path]) -> str:
 
 def _install(*, tools: bool, patient: bool) -> None:
     """Install what the build needs, and with *tools* what checks and tests need as well, unless it is there."""
-    mark = _MODULES / ".installed"
-    digest = _digest(_LOCK)
-    if _is_marked(mark, f"{digest} tools") or (not tools and _is_marked(mark, f"{digest} build")):
+    omit = "" if tools else "dev"
+    if npm.is_installed(_LOCK, _MODULES, omit=omit):
         return
-    from . import npm  # noqa: PLC0415 - imported where it is needed: most calls end before
-
-    print("web: installing its npm packages (once, a few seconds)", file=sys.stderr)
-    options = [] if tools else ["--omit=dev"]
-    with tempfile.TemporaryDirectory(prefix=".venv-web.", dir=PROJECT) as scratch:
-        fresh = Path(scratch) / "new"
-        try:
-            npm.install(_LOCK, fresh, what="the page's packages", options=[*options, *(() if patient else _IMPATIENT)])
-        except npm.NpmError as error:
-            raise WebBuildError(str(error)) from None
-        (fresh / "node_modules" / ".installed").write_text(f"{digest} {'tools' if tools else 'build'}")
-        if _MODULES.exists():
-            _MODULES.rename(Path(scratch) / "old")
-        (fresh / "node_modules").rename(_MODULES)
+    print("web: installing its npm packages (once, a few seconds)", file=sys.stderr, flush=True)
+    try:
+        npm.install(_LOCK, _MODULES, what="the page's packages", omit=omit, options=() if patient else _IMPATIENT)
+    except npm.NpmError as error:
+        raise WebBuildError(str(error)) from None
 
 
 def _node(program: str, *arguments: str, **variables: str) -> None:
-    from . import npm  # noqa: PLC0415 - as above
-
     command = [str(npm.node()), str(_MODULES / program), *arguments]
     try:
         finished = subprocess.run(  # noqa: S603 - our own Node and locked packages, constant arguments

@@ -5,20 +5,18 @@ which pip is installed. A wheel is taken only if its SHA-256 stands in the lock,
 """
 
 import hashlib
-import platform
-import re
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.markers import Marker
 from packaging.tags import Tag, compatible_tags, cpython_tags, sys_tags
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import parse_wheel_filename
 
+from .install import pip
 from .layout import PROJECT
+from .locks import in_wheel, lacking, read_lock
 
 # Lambda's python3.13 runs on Amazon Linux 2023, whose glibc is 2.34: wheels for that or anything older load there.
 # Source: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
@@ -46,13 +44,9 @@ _LAMBDA_MARKERS = {
     "sys_platform": "linux",
 }
 
-_DOWNLOAD_TIMEOUT_S = 600
-_REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)\s*(?:;\s*(?P<marker>[^\\]+))?")
-_HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
-
 
 class WheelhouseError(Exception):
-    """A wheel is missing, or the lock cannot be read; the message says what to run."""
+    """A wheel is missing; the message says what to run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +90,6 @@ def target(name: str) -> Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Locked:
-    """One entry of a lock: an exact version, and the hashes of its files.
-
-    Attributes:
-        name: The canonical project name.
-        version: The exact version.
-        hashes: SHA-256, hex, of every file that counts as this version.
-    """
-
-    name: str
-    version: str
-    hashes: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
 class Wheel:
     """A wheel file whose hash stands in the lock.
 
@@ -123,36 +102,6 @@ class Wheel:
     name: str
     path: Path
     sha256: str
-
-
-def read_lock(lock: Path, *, markers: Mapping[str, str]) -> tuple[Locked, ...]:
-    """Return the entries of a hashed requirements file that apply to an environment, in the file's order.
-
-    Args:
-        lock: What ``uv pip compile --generate-hashes`` or ``pip-compile --generate-hashes`` writes.
-        markers: Marker values (PEP 508) that differ from this interpreter's.
-
-    Raises:
-        WheelhouseError: When a line is not ``name==version`` with at least one SHA-256.
-    """
-    return tuple(_entries(lock, markers))
-
-
-def _entries(lock: Path, markers: Mapping[str, str]) -> Iterator[Locked]:
-    logical = lock.read_text("utf-8").replace("\\\n", " ")
-    for line in logical.splitlines():
-        text = line.split("#", 1)[0].strip()
-        if not text:
-            continue
-        found = _REQUIREMENT.match(text)
-        hashes = frozenset(_HASH.findall(text))
-        if not found or not hashes:
-            raise WheelhouseError(
-                f"{lock.name}: expected name==version with --hash=sha256:…, not {text[:80]!r}; write it with `make lock`",
-            )
-        marker = (found["marker"] or "").split("--hash", 1)[0].strip()
-        if not marker or Marker(marker).evaluate(dict(markers)):
-            yield Locked(name=canonicalize_name(found["name"]), version=found["version"], hashes=hashes)
 
 
 def default_wheelhouse(target_: Target) -> Path:
@@ -199,7 +148,7 @@ def select(lock: Path, *, target_: Target, wheelhouse: Path) -> tuple[Wheel, ...
 
 
 def download(lock: Path, *, target_: Target, wheelhouse: Path) -> bool:
-    """Fill the wheelhouse with what the lock names; does nothing when it is all there.
+    """Fill the wheelhouse with what the lock names; downloads nothing when it is all there.
 
     Args:
         lock: The hashed requirements file.
@@ -210,39 +159,28 @@ def download(lock: Path, *, target_: Target, wheelhouse: Path) -> bool:
         Whether anything had to be downloaded.
 
     Raises:
-        WheelhouseError: When pip fails, with its last words.
+        InstallError: When pip fails.
+        WheelhouseError: When the lock lacks what one of its wheels needs.
     """
+    missing = False
     try:
-        select(lock, target_=target_, wheelhouse=wheelhouse)
+        wheels = select(lock, target_=target_, wheelhouse=wheelhouse)
     except WheelhouseError:
-        pass
-    else:
-        return False
-    wheelhouse.mkdir(parents=True, exist_ok=True)
-    # pip reads markers for the interpreter it runs under, whatever platform it downloads for: they are decided here.
-    lines = [
-        f"{locked.name}=={locked.version} " + " ".join(f"--hash=sha256:{digest}" for digest in sorted(locked.hashes))
-        for locked in read_lock(lock, markers=target_.markers)
-    ]
-    with tempfile.TemporaryDirectory() as scratch:
-        requirements = Path(scratch) / lock.name
-        requirements.write_text("\n".join(lines) + "\n", "utf-8")
-        finished = subprocess.run(  # noqa: S603 - our own interpreter, with arguments built above
-            [
-                *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
-                *("--no-deps", "--require-hashes", "--only-binary", ":all:"),
-                *target_.pip_arguments,
-                *("--requirement", str(requirements), "--dest", str(wheelhouse)),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=_DOWNLOAD_TIMEOUT_S,
-            check=False,
-        )
-    if finished.returncode:
-        raise WheelhouseError(
-            f"pip could not download the {target_.name} wheels of {lock.name} "
-            f"(Python {platform.python_version()}):\n{finished.stderr[-2000:].strip()}",
-        )
-    select(lock, target_=target_, wheelhouse=wheelhouse)
-    return True
+        missing = True
+        wheelhouse.mkdir(parents=True, exist_ok=True)
+        # pip reads markers for the interpreter it runs under, whatever platform it downloads for: they are decided here.
+        lines = [
+            f"{locked.name}=={locked.version} "
+            + " ".join(f"--hash=sha256:{digest}" for digest in sorted(locked.hashes))
+            for locked in read_lock(lock, markers=target_.markers)
+        ]
+        with tempfile.TemporaryDirectory() as scratch:
+            requirements = Path(scratch) / lock.name
+            requirements.write_text("\n".join(lines) + "\n", "utf-8")
+            options = (*target_.pip_arguments, "--dest", str(wheelhouse))
+            pip(sys.executable, "download", requirements, *options, into=f".venv-wheels/{target_.name}")
+        wheels = select(lock, target_=target_, wheelhouse=wheelhouse)
+    lacks = lacking([in_wheel(wheel.path) for wheel in wheels], markers=target_.markers)
+    if lacks:
+        raise WheelhouseError(f"{lock.name} is not complete; write it anew with `make lock`: {'; '.join(lacks)}")
+    return missing

@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -92,13 +93,27 @@ def snapshot(folder):
     }
 
 
-def make_wheel(folder, name, files, *, version="1.0", tag="py3-none-any"):
-    """Write a wheel and return its path."""
+def make_wheel(folder, name, files, *, version="1.0", tag="py3-none-any", requires=None):
+    """Write a wheel and return its path; with *requires* (PEP 508), it has what pip wants to see as well."""
     path = folder / f"{name}-{version}-{tag}.whl"
     with zipfile.ZipFile(path, "w") as archive:
-        for filename, content in files.items():
+        for filename, content in {
+            **files,
+            **({} if requires is None else _about(name, version, tag, requires)),
+        }.items():
             archive.writestr(zipfile.ZipInfo(filename), content)
     return path
+
+
+def _about(name, version, tag, requires):
+    metadata = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+    metadata += [f"Provides-Extra: {extra}" for extra in re.findall(r"extra == '(\w+)'", " ".join(requires))]
+    metadata += [f"Requires-Dist: {text}" for text in requires]
+    return {
+        f"{name}-{version}.dist-info/METADATA": "\n".join(metadata) + "\n",
+        f"{name}-{version}.dist-info/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n",
+        f"{name}-{version}.dist-info/RECORD": "",
+    }
 
 
 def make_lock(path, *wheels, marker=""):

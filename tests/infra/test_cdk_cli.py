@@ -157,12 +157,12 @@ def test_every_command_explains_itself(command, capsys):
 
 def test_the_cli_is_the_one_that_the_lock_names():
     """Installed from it, once; the lock names no registry, and one package with its hash."""
-    folder = toolkit.install(lambda line: None)
+    program = toolkit.install()
     lock = json.loads((CDK_CLI_LOCK / "package-lock.json").read_bytes())
     packages = {name: body for name, body in lock["packages"].items() if name}
     assert list(packages) == ["node_modules/aws-cdk"]
     assert not any("resolved" in body for body in packages.values())
     assert packages["node_modules/aws-cdk"]["integrity"].startswith("sha512-")
     assert "http" not in (CDK_CLI_LOCK / "package-lock.json").read_text()
-    installed = json.loads((folder / "node_modules" / "aws-cdk" / "package.json").read_bytes())
+    installed = json.loads((program.parents[1] / "package.json").read_bytes())
     assert installed["version"] == packages["node_modules/aws-cdk"]["version"] == "2.1148.1"

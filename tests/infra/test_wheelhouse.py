@@ -2,7 +2,9 @@
 
 import pytest
 
-from infra.wheelhouse import WheelhouseError, download, read_lock, select, target
+from infra.install import InstallError
+from infra.locks import read_lock
+from infra.wheelhouse import WheelhouseError, download, select, target
 from tests.infra.rig import make_lock, make_wheel
 
 
@@ -88,43 +90,43 @@ def test_markers_are_those_of_lambda_and_not_of_this_machine(marker, applies, tm
     assert bool(read_lock(lock, markers=target("lambda").markers)) == applies
 
 
-@pytest.mark.parametrize(
-    "line",
-    ["library==1.0", "library>=1.0 --hash=sha256:" + "0" * 64, "-r other.txt", "--index-url https://index.example"],
-)
-def test_a_lock_that_is_none_is_refused(line, tmp_path):
-    """Exact versions with hashes, and nothing that leads elsewhere."""
-    (tmp_path / "lock.txt").write_text(line)
-    with pytest.raises(WheelhouseError, match=r"lock\.txt: expected name==version"):
-        read_lock(tmp_path / "lock.txt", markers={})
-
-
 def test_nothing_is_downloaded_when_everything_is_there(tmp_path, monkeypatch):
     """A second installation needs no network."""
-    monkeypatch.setattr("infra.wheelhouse.subprocess.run", lambda *_, **__: pytest.fail("pip was started"))
-    lock = make_lock(tmp_path / "lock.txt", make_wheel(tmp_path, "library", {}))
+    monkeypatch.setattr("infra.wheelhouse.pip", lambda *_, **__: pytest.fail("pip was started"))
+    lock = make_lock(tmp_path / "lock.txt", make_wheel(tmp_path, "library", {}, requires=()))
     assert download(lock, target_=target("lambda"), wheelhouse=tmp_path) is False
 
 
-def test_pip_fetches_what_is_missing_and_checks_its_hash(tmp_path, monkeypatch):
-    """From a folder that plays the package index here; a file with another hash is refused by pip."""
-    index = tmp_path / "index"
-    index.mkdir()
-    metadata = {
-        "library.py": "",
-        "library-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: library\nVersion: 1.0\n",
-        "library-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        "library-1.0.dist-info/RECORD": "",
-    }
-    lock = make_lock(tmp_path / "lock.txt", make_wheel(index, "library", metadata))
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    """A folder that plays the package index."""
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
+    (tmp_path / "index").mkdir()
+    return tmp_path / "index"
+
+
+def test_pip_fetches_what_is_missing_and_checks_its_hash(index, tmp_path):
+    """A file with another hash is refused by pip."""
+    lock = make_lock(tmp_path / "lock.txt", make_wheel(index, "library", {}, requires=()))
     assert download(lock, target_=target("lambda"), wheelhouse=tmp_path / "house") is True
     assert chosen(lock, tmp_path / "house") == ["library-1.0-py3-none-any.whl"]
-    make_wheel(index, "library", {**metadata, "library.py": "evil = True"})
-    with pytest.raises(WheelhouseError, match=r"(?s)pip could not download the lambda wheels of lock\.txt.*library"):
+    make_wheel(index, "library", {"library.py": "evil = True"}, requires=())
+    with pytest.raises(InstallError, match=r"lambda: pip could not get library==1\.0, .*lock\.txt.*\n.*another hash"):
         download(lock, target_=target("lambda"), wheelhouse=tmp_path / "other house")
+
+
+def test_a_lock_that_lacks_what_a_function_needs_is_refused(index, tmp_path):
+    """By the markers of Lambda: the function would fail at its first import there, whatever this machine has."""
+    need = ["other>=2; python_version == '3.13'", "third; python_version < '3.13'"]
+    wheel = make_wheel(index, "library", {}, requires=need)
+    with pytest.raises(WheelhouseError, match=r"^lock\.txt .*: library 1\.0 needs other>=2, and there is none$"):
+        download(make_lock(tmp_path / "lock.txt", wheel), target_=target("lambda"), wheelhouse=tmp_path / "house")
+    other = make_wheel(index, "other", {}, requires=(), version="2.1")
+    assert download(
+        make_lock(tmp_path / "lock.txt", wheel, other), target_=target("lambda"), wheelhouse=tmp_path / "house"
+    )
 
 
 def test_there_are_two_targets():

@@ -1,0 +1,321 @@
+"""Installs what locks name: all of it and nothing newer, or nothing that a later run would take for it.
+
+``python -m infra.install NAME …``, with names of ``_SETS`` or ``_PLACES``; ``make`` does so before each command. It runs under
+every Python that is promised, with nothing but the standard library.
+
+A lock is the whole closure, so pip has nothing to resolve (``--no-deps``) and nothing to build (wheels alone). Otherwise it asks
+the index for the newest release of whatever is spelt ``name[extra]`` (pip 22.3 to 23.2), or is needed for a build.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from .layout import LOCKS, PROJECT
+
+_MARK: Final = ".installed"
+"""A file in every place: what the place was made from. Written last."""
+_BEGUN: Final = ".begun"
+"""A file in a place: something is being installed, or was not to its end."""
+_PIP_SETTINGS: Final = {"PIP_USER": "0", "PIP_CONSTRAINT": os.devnull}
+"""Instead of the user's own, which are meant for other projects. Index, proxy and certificate stay theirs."""
+_NO_WHEEL: Final = ("--no-build-isolation", "--no-binary=awslambdaric") if sys.platform == "darwin" else ()
+"""What has no wheel for macOS is built by the locked setuptools, without the part in C, which it does without there."""
+
+
+_PROGRESS: Final = re.compile(
+    r" *(Collecting|Downloading|Ignoring|Processing|Requirement already|Using cached|WARNING: (Location|Retrying))"
+)
+"""pip's lines that tell of no fault."""
+
+
+class InstallError(Exception):
+    """Something could not be installed; the message says what, why, and what to do.
+
+    Attributes:
+        half_done: Whether some of it may be there.
+    """
+
+    def __init__(self, message: str, *, half_done: bool = False) -> None:
+        super().__init__(message)
+        self.half_done = half_done
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder, and what is installed into it.
+
+    Attributes:
+        folder: Its name in the project.
+        locks: What it is made from. The last one of an environment names all that it holds; those before are parts of it.
+        about: A few words for the console.
+        kind: ``environment``; ``packages`` for ``.venv``'s interpreter; ``versions``, a folder of packages for each entry of
+            the lock; ``wheels``, those of the functions.
+    """
+
+    folder: str
+    locks: tuple[str, ...]
+    about: str
+    kind: str = "environment"
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return PROJECT / self.folder
+
+    @property
+    def python(self) -> Path:
+        """The interpreter that it is made for."""
+        return (self.path if self.kind == "environment" else PROJECT / ".venv") / "bin" / "python"
+
+    def state(self, locks: Sequence[str]) -> set[str]:
+        """Return the lines of its mark when *locks*, as they are now, are installed for its interpreter."""
+        lines = {f"{lock} {hashlib.sha256((LOCKS / lock).read_bytes()).hexdigest()}" for lock in locks}
+        # An interpreter that was removed, or whose name leads to another version now, takes its packages with it.
+        return {*lines, f"python {self.python.resolve(strict=True)}"}
+
+    def mark(self) -> set[str]:
+        """Return the lines of its mark; none when nothing is installed, or nothing that works."""
+        try:
+            self.python.resolve(strict=True)
+            return set((self.path / _MARK).read_text().splitlines())
+        except OSError:
+            return set()
+
+    def is_installed(self) -> bool:
+        """Tell whether there is nothing to do."""
+        mark = self.mark()
+        return bool(mark) and self.state(self.locks) <= mark
+
+
+_PLACES: Final = {
+    "run": Place(".venv", ("run.txt",), "what runs: infra, local, scripts; half a minute"),
+    "dev": Place(".venv", ("run.txt", "dev.txt"), "what runs, and what tests and checks need: a minute"),
+    "emulator": Place(".venv-emulator", ("emulator.txt",), "the AWS emulator, apart from our packages"),
+    "runtime": Place(".venv-runtime", ("runtime.txt",), "Lambda's runtime client, apart from everything", "packages"),
+    "wheels": Place(
+        ".venv-wheels",
+        ("edge.txt", "backend.txt"),
+        "what the functions ship, for Lambda and for this machine",
+        "wheels",
+    ),
+    "pips": Place(".venv-pips", ("pips.txt",), "the pips that the tests install with", "versions"),
+    "fuzz": Place(".venv-fuzz", ("fuzz.txt",), "the fuzzer, apart from everything"),
+    "bench": Place(".venv-bench", ("bench.txt",), "Node for the Node contestant", "packages"),
+    "lock": Place(".venv-lock", ("lock.txt",), "what writes the locks"),
+}
+_SETS: Final = {
+    "to-run": ("run", "emulator", "runtime", "wheels"),
+    "to-test": ("dev", "emulator", "runtime", "wheels", "pips"),
+    "to-bench": ("dev", "runtime", "wheels", "bench"),
+    "to-fuzz": ("fuzz",),
+    "to-lock": ("lock",),
+}
+
+
+def install(place: Place) -> None:
+    """Install a place's locks; what is there of other states of them goes.
+
+    Raises:
+        InstallError: It was not done, and no mark says otherwise.
+    """
+    mark, begun = place.path / _MARK, place.path / _BEGUN
+    written, parts = place.mark(), place.locks[:-1]
+    # What tests need is added to what runs and changes none of it: the old mark stays true, whatever becomes of the addition.
+    adds = (
+        place.kind == "environment" and bool(parts and written) and written == place.state(parts) and not begun.exists()
+    )
+    if not adds:
+        mark.unlink(missing_ok=True)
+        shutil.rmtree(place.path, ignore_errors=True)
+        if place.kind == "environment":
+            _make_environment(place.path)
+    place.path.mkdir(exist_ok=True)
+    begun.touch()
+    try:
+        _fill(place)
+    except InstallError as error:
+        if not error.half_done:
+            begun.unlink()
+        raise
+    fresh = place.path / f"{_MARK}.new"
+    fresh.write_text("".join(f"{line}\n" for line in sorted(place.state(place.locks))))
+    fresh.replace(mark)
+    begun.unlink()
+
+
+def _make_environment(folder: Path) -> None:
+    """Make an environment with the pip that this Python brings."""
+    status, output = _run(_base_python(), "-I", "-m", "venv", "--clear", str(folder))
+    if status:
+        raise InstallError(f"{folder.name}: Python made no environment there:\n{output.strip()}")
+
+
+def _base_python() -> str:
+    """Return the interpreter below an activated environment, which may be the very one that is to be replaced."""
+    return str(getattr(sys, "_base_executable", sys.executable))
+
+
+def _fill(place: Place) -> None:
+    lock = LOCKS / place.locks[-1]
+    if place.kind == "wheels":
+        status, output = _run(place.python, "-m", "infra.bundle", "--download-wheels")
+        if status:
+            raise InstallError(output.strip())
+    elif place.kind == "versions":
+        for entry in re.split(r"^(?=\w)", lock.read_text(), flags=re.MULTILINE)[1:]:
+            version = entry.split()[0].partition("==")[2]
+            with tempfile.TemporaryDirectory() as scratch:
+                part = Path(scratch) / lock.name
+                part.write_text(entry)
+                pip(place.python, "install", part, "--target", str(place.path / version), into=place.folder)
+    else:
+        target = ("--target", str(place.path)) if place.kind == "packages" else ()
+        pip(place.python, "install", lock, *target, into=place.folder)
+        packages = place.path if target else next(place.path.glob("lib/python3.*/site-packages"))
+        status, output = _run(place.python, "-I", str(PROJECT / "infra" / "locks.py"), str(lock), str(packages))
+        if status:
+            raise InstallError(
+                f"{place.folder}: what requirements/{lock.name} names is not complete; write it anew with `make lock`:\n"
+                f"{output.strip()}"
+            )
+
+
+def pip(python: Path | str, verb: str, lock: Path, *options: str, into: str) -> None:
+    """Let pip install or download what a lock names.
+
+    Args:
+        python: The interpreter whose pip does it.
+        verb: ``install`` or ``download``.
+        lock: The hashed requirements file.
+        options: Further ones.
+        into: Where to, for messages.
+
+    Raises:
+        InstallError: It did not; the message says which file could not be had, why, and what to set.
+    """
+    # -I: what lies in PYTHONPATH, or in the user's own site-packages, would count as installed.
+    # --no-compile: what is imported is compiled then, and most of CDK never is.
+    status, output = _run(
+        *(python, "-I", "-m", "pip", verb, "--no-deps", "--require-hashes", "--only-binary=:all:", *_NO_WHEEL),
+        *("--disable-pip-version-check", "--no-input", "--progress-bar=off"),
+        *(("--no-compile",) if verb == "install" else ()),
+        *("--requirement", str(lock), *options),
+    )
+    if status:
+        installing = "\nInstalling collected packages" in output
+        raise InstallError(_explain(output, f"requirements/{lock.name}", into), half_done=installing)
+
+
+def _explain(output: str, lock: str, into: str) -> str:
+    """Return what a person can do about pip's failure."""
+    named = (
+        re.search(r"^ERROR: No matching distribution found for (\S+)", output, re.MULTILINE)
+        or re.search(r"^ +(\S+==\S+) from .*:$", output, re.MULTILINE)
+        or re.search(r"(?s:.*)^Collecting (\S+)", output, re.MULTILINE)
+    )
+    if "DO NOT MATCH THE HASHES" in output:
+        why = (
+            "What came has another hash than the lock names: the download broke off, or the index has another file there. "
+            "Run the same command again; if it says the same, do not trust that index with this file."
+        )
+    elif re.search(r"Retrying \(|[Cc]onnection broken|incomplete-download|[Tt]imed out|HTTP error", output):
+        why = (
+            "The package index cannot be reached, or does not answer in full. Is the network there? Another index: "
+            "PIP_INDEX_URL=URL; a proxy: HTTPS_PROXY=URL; its certificate: PIP_CERT=FILE. Then run the same command again."
+        )
+    elif named and "No matching distribution" in output:
+        why = (
+            f"The index has no wheel of it for Python {platform.python_version()} on {platform.system()} "
+            f"{platform.machine()}. Another index: PIP_INDEX_URL=URL; another Python: make PYTHON=python3.13 …"
+        )
+    else:
+        why = "Mend what pip says below, then run the same command again."
+    what = f"could not get {named[1]}, which {lock} names" if named else f"could not install what {lock} names"
+    lines = [line for line in output.splitlines() if line.strip()]
+    attempts = [line for line in lines if line.startswith("WARNING: Retrying")]
+    others = [line for line in lines if not _PROGRESS.match(line)]
+    words = "".join(f"\n  {line}" for line in (*attempts[-1:], *others[-8:]))
+    return f"{into}: pip {what}.\n{why}\npip's last words:{words}"
+
+
+def _run(*command: Path | str) -> tuple[int, str]:
+    """Run a command in the project, and return its exit status and all that it printed."""
+    # close_fds: whoever goes on when we are killed holds the lock as long.
+    finished = subprocess.run(  # noqa: S603 - interpreters of the project's environments, arguments built here
+        [str(part) for part in command],
+        cwd=PROJECT,
+        env={**os.environ, **_PIP_SETTINGS},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        close_fds=False,
+        check=False,
+    )
+    return finished.returncode, finished.stdout
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Wait for another `make` that installs here: two terminals, or a pip that outlived its parent."""
+    handle = os.open(LOCKS, os.O_RDONLY)
+    os.set_inheritable(handle, True)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("install: another `make` is installing here; waiting for it", flush=True)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Install what is not installed yet."""
+    parser = argparse.ArgumentParser(
+        prog="python -m infra.install", description=main.__doc__, epilog="example: python -m infra.install to-run"
+    )
+    parser.add_argument(
+        "names", nargs="+", choices=(*_SETS, *_PLACES), metavar="NAME", help=", ".join((*_SETS, *_PLACES))
+    )
+    parser.add_argument("--this-python", action="store_true", help="for this interpreter, should there be another's")
+    options = parser.parse_args(argv)
+    places = [_PLACES[name] for given in options.names for name in _SETS.get(given, (given,))]
+    if options.this_python:
+        for place in places:
+            if place.mark() and place.python.resolve() != Path(_base_python()).resolve():
+                (place.path / _MARK).unlink()
+    if all(place.is_installed() for place in places):
+        return 0
+    try:
+        with _alone():
+            for place in places:
+                if not place.is_installed():
+                    print(f"install: {place.folder} ({place.about})", flush=True)
+                    install(place)
+    except (InstallError, OSError) as error:
+        print(f"install: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("install: interrupted; the same command goes on with it", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
