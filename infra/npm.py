@@ -96,8 +96,10 @@ def install(lock: Iterable[Path], modules: Path, *, what: str, omit: str = "", o
         except subprocess.TimeoutExpired:
             raise NpmError(f"npm did not install {what} within {_INSTALL_TIMEOUT_S} s; try again") from None
         if finished.returncode:
+            # It says what is wrong first; a stack trace or its whole usage follows.
+            said = "\n".join(finished.stderr.strip().splitlines()[:8])
             raise NpmError(
-                f"npm could not install {what}:\n{finished.stderr[:1500].strip()}\n"
+                f"npm could not install {what}:\n{said}\n"
                 "npm's registry is set by `npm_config_registry=URL` or in ~/.npmrc, a proxy by HTTPS_PROXY, its certificate by "
                 "NODE_EXTRA_CA_CERTS=FILE. Then run the same command again."
             )
