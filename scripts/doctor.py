@@ -8,7 +8,7 @@ if __name__ == "__main__":  # started as a file: its folder is on the path, wher
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
     from scripts._environment import use_project_environment
 
-    use_project_environment(__file__, requires=("boto3", "requests", "jose", "pybase64"))
+    use_project_environment(__file__, requires=("boto3", "requests", "pybase64"))
 
 import argparse
 import contextlib

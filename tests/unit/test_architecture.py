@@ -1,10 +1,14 @@
 """Who may import whom: read from the source, so that no import hides behind a condition or a function."""
 
 import ast
+import importlib.metadata
 import sys
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
+
+from infra.locks import read_lock
 
 ROOT = Path(__file__).parents[2]
 STANDARD = sys.stdlib_module_names
@@ -15,10 +19,18 @@ def modules(folder):
     return sorted(path for path in (ROOT / folder).rglob("*.py") if "__pycache__" not in path.parts)
 
 
-def imports_of(file):
+class WithoutTypes(ast.NodeTransformer):
+    """Leaves out what only type checkers read."""
+
+    def visit_If(self, node):
+        return None if getattr(node.test, "id", "") == "TYPE_CHECKING" else self.generic_visit(node)
+
+
+def imports_of(file, *, types=True):
     """Return (top-level name, imported module, relative level) of every import in a file, wherever it stands."""
     found = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in ast.walk(tree if types else WithoutTypes().visit(tree)):
         if isinstance(node, ast.Import):
             found |= {(alias.name.partition(".")[0], alias.name, 0) for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -160,6 +172,33 @@ def test_only_the_policy_script_and_the_doctor_judge_with_the_edges_own_code():
     askers = {name for name, _ in own_imports("scripts")}
     allowed = ("policy.py", "doctor.py")
     assert askers == {name for name in askers if name in allowed or name.startswith(("_policy_", "_doctor_"))}
+
+
+def required_by_scripts():
+    """Return (file, name) of what each script asks for before it starts."""
+    return [
+        (file, ast.literal_eval(keyword.value))
+        for file in modules("scripts")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "use_project_environment"
+        for keyword in node.keywords
+    ]
+
+
+@pytest.mark.parametrize("folder", ["edge", "infra", "backend", "local", "scripts"])
+def test_what_runs_imports_nothing_that_only_tests_have(folder):
+    """A first `make run` installs run.txt alone; Lambda's runtime client has a place of its own."""
+    locked = {entry.name for entry in read_lock(ROOT / "requirements" / "run.txt", markers={})}
+    provided = {
+        module
+        for module, distributions in importlib.metadata.packages_distributions().items()
+        if locked & {canonicalize_name(name) for name in distributions}
+    }
+    elsewhere = {("runtime_child.py", "awslambdaric")}
+    wanted = [(file, top) for file in modules(folder) for top, _, level in imports_of(file, types=False) if not level]
+    wanted += [(file, name) for file, names in required_by_scripts() for name in names]
+    known = STANDARD | OWN | provided | {"pip"}  # pip's own copy of a locked package
+    assert [(file.name, top) for file, top in wanted if top not in known and (file.name, top) not in elsewhere] == []
 
 
 def test_the_backends_identity_reader_needs_the_standard_library_alone():
