@@ -97,6 +97,7 @@ class Index:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        self._server.handle_error = lambda *_: None  # a pip that was interrupted
         self.url = f"http://127.0.0.1:{self._server.server_port}/simple"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
