@@ -31,7 +31,9 @@ _BEGUN: Final = ".begun"
 """A file in a place: something is being installed, or was not to its end."""
 _PIP_SETTINGS: Final = {"PIP_USER": "0", "PIP_CONSTRAINT": os.devnull}
 """Instead of the user's own, which are meant for other projects. Index, proxy and certificate stay theirs."""
-_NO_WHEEL: Final = ("--no-build-isolation", "--no-binary=awslambdaric") if sys.platform == "darwin" else ()
+_NO_WHEEL: Final = (
+    ("--no-build-isolation", "--use-pep517", "--no-binary=awslambdaric") if sys.platform == "darwin" else ()
+)
 """What has no wheel for macOS is built by the locked setuptools, without the part in C, which it does without there."""
 
 
