@@ -1,10 +1,9 @@
-"""Installs what locks name: all of it and nothing newer, or nothing that a later run would take for it.
+"""Installs what locks name, whole or not at all, and nothing newer. The standard library is all it needs.
 
-``python -m infra.install NAME …``, with names of ``_SETS`` or ``_PLACES``; ``make`` does so before each command. It runs under
-every Python that is promised, with nothing but the standard library.
+``make`` runs ``python -m infra.install NAME …`` before each command, with names of ``_SETS`` or ``_PLACES``.
 
-A lock is the whole closure, so pip has nothing to resolve (``--no-deps``) and nothing to build (wheels alone). Otherwise it asks
-the index for the newest release of whatever is spelt ``name[extra]`` (pip 22.3 to 23.2), or is needed for a build.
+A lock is the whole closure, so pip resolves nothing (``--no-deps``) and builds nothing (wheels alone). Otherwise pip asks the
+index for the newest release of what a package requires as ``name[extra]`` (22.3 to 23.2), and of what builds a package.
 """
 
 import argparse
@@ -30,12 +29,11 @@ _MARK: Final = ".installed"
 _BEGUN: Final = ".begun"
 """A file in a place: something is being installed, or was not to its end."""
 _PIP_SETTINGS: Final = {"PIP_USER": "0", "PIP_CONSTRAINT": os.devnull}
-"""Instead of the user's own, which are meant for other projects. Index, proxy and certificate stay theirs."""
+"""These replace the user's settings, which are meant for other projects. Index, proxy and certificate stay the user's."""
 _NO_WHEEL: Final = (
     ("--no-build-isolation", "--use-pep517", "--no-binary=awslambdaric") if sys.platform == "darwin" else ()
 )
-"""What has no wheel for macOS is built by the locked setuptools, without the part in C, which it does without there."""
-
+"""awslambdaric has no wheel for macOS. The locked setuptools builds it, without its C extension, which is for Linux."""
 
 _PROGRESS: Final = re.compile(
     r" *(Collecting|Downloading|Ignoring|Processing|Requirement already|Using cached|WARNING: (Location|Retrying))"
@@ -85,7 +83,7 @@ class Place:
     def state(self, locks: Sequence[str]) -> set[str]:
         """Return the lines of its mark when *locks*, as they are now, are installed for its interpreter."""
         lines = {f"{lock} {hashlib.sha256((LOCKS / lock).read_bytes()).hexdigest()}" for lock in locks}
-        # An interpreter that was removed, or whose name leads to another version now, takes its packages with it.
+        # When the system's Python is upgraded or removed, packages that were installed for it are of no use.
         return {*lines, f"python {self.python.resolve(strict=True)}"}
 
     def mark(self) -> set[str]:
@@ -128,14 +126,14 @@ _SETS: Final = {
 
 
 def install(place: Place) -> None:
-    """Install a place's locks; what is there of other states of them goes.
+    """Install a place's locks. What an earlier state of them left there is removed.
 
     Raises:
-        InstallError: It was not done, and no mark says otherwise.
+        InstallError: The place is not complete, and has no mark that says so.
     """
     mark, begun = place.path / _MARK, place.path / _BEGUN
     written, parts = place.mark(), place.locks[:-1]
-    # What tests need is added to what runs and changes none of it: the old mark stays true, whatever becomes of the addition.
+    # The tests' packages are added to those that run, and change none of them: the old mark stays true until the new one.
     adds = (
         place.kind == "environment" and bool(parts and written) and written == place.state(parts) and not begun.exists()
     )
@@ -146,14 +144,15 @@ def install(place: Place) -> None:
             _make_environment(place.path)
     place.path.mkdir(exist_ok=True)
     begun.touch()
+    state = sorted(place.state(place.locks))
     try:
         _fill(place)
     except InstallError as error:
         if not error.half_done:
-            begun.unlink()
+            begun.unlink()  # pip downloads everything before it changes anything
         raise
     fresh = place.path / f"{_MARK}.new"
-    fresh.write_text("".join(f"{line}\n" for line in sorted(place.state(place.locks))))
+    fresh.write_text("".join(f"{line}\n" for line in state))
     fresh.replace(mark)
     begun.unlink()
 
@@ -208,8 +207,8 @@ def pip(python: Path | str, verb: str, lock: Path, *options: str, into: str) -> 
     Raises:
         InstallError: It did not; the message says which file could not be had, why, and what to set.
     """
-    # -I: what lies in PYTHONPATH, or in the user's own site-packages, would count as installed.
-    # --no-compile: what is imported is compiled then, and most of CDK never is.
+    # -I: pip would count packages in PYTHONPATH, or in the user's own site-packages, as installed.
+    # --no-compile: Python compiles modules when they are imported, and most of CDK never is.
     status, output = _run(
         *(python, "-I", "-m", "pip", verb, "--no-deps", "--require-hashes", "--only-binary=:all:", *_NO_WHEEL),
         *("--disable-pip-version-check", "--no-input", "--progress-bar=off"),
@@ -255,7 +254,7 @@ def _explain(output: str, lock: str, into: str) -> str:
 
 def _run(*command: Path | str) -> tuple[int, str]:
     """Run a command in the project, and return its exit status and all that it printed."""
-    # close_fds: whoever goes on when we are killed holds the lock as long.
+    # The child keeps the file lock open (close_fds=False): a pip that outlives this process still holds it.
     finished = subprocess.run(  # noqa: S603 - interpreters of the project's environments, arguments built here
         [str(part) for part in command],
         cwd=PROJECT,
@@ -273,7 +272,7 @@ def _run(*command: Path | str) -> tuple[int, str]:
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """Wait for another `make` that installs here: two terminals, or a pip that outlived its parent."""
+    """Hold a file lock, and wait for whoever has it: another `make`, or a pip that outlived one."""
     handle = os.open(LOCKS, os.O_RDONLY)
     os.set_inheritable(handle, True)
     try:

@@ -22,6 +22,7 @@ sys.dont_write_bytecode = False
 # take ten seconds and more, longest first; all other files come after them, the many small ones last.
 LONG_FILES = (
     "local/test_stack.py",
+    "infra/test_install.py",
     "e2e/test_faults.py",
     "infra/test_cdk_cli.py",
     "infra/test_variants.py",
