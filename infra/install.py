@@ -273,7 +273,9 @@ def _run(*command: Path | str) -> tuple[int, str]:
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
     """Hold a file lock, and wait for whoever has it: another `make`, or a pip that outlived one."""
-    handle = os.open(LOCKS, os.O_RDONLY)
+    lock = PROJECT / "dist" / "install.lock"
+    lock.parent.mkdir(exist_ok=True)
+    handle = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
     os.set_inheritable(handle, True)
     try:
         try:
