@@ -73,7 +73,7 @@ def run(command, port, arguments, stdin=b""):
             ["-s", "-i", "-g", "--path-as-is", "--max-time", "30", "-K", "-", "http://127.0.0.1:PORT/a"],
             b'header = "A: b"\n',
         ),
-        (["-sS", "--globoff", "--path-as-is", "http://127.0.0.1:PORT/a/../%2e%2e//x?q=[1]&r=ö"], b""),
+        (["-sS", "--globoff", "--path-as-is", "http://127.0.0.1:PORT/a/../%2E%2E//x?q=[1]&r=ö"], b""),
         (["-s", "-H", "@-", "http://127.0.0.1:PORT/?"], b"Authorization: Bearer x\n"),
         (["-s", "-i", "--head", "http://127.0.0.1:PORT/x"], b""),
         (["-s", "-X", "DELETE", "http://127.0.0.1:PORT"], b""),
