@@ -271,9 +271,12 @@ def _run(*command: Path | str) -> tuple[int, str]:
 
 
 @contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """Hold a file lock, and wait for whoever has it: another `make`, or a pip that outlived one."""
-    lock = PROJECT / "dist" / "install.lock"
+def alone(lock: Path) -> Iterator[None]:
+    """Hold a file lock. While another process has it, which may be a child that outlived one, say so and wait.
+
+    Args:
+        lock: A file of its own, named for what is locked; made here.
+    """
     lock.parent.mkdir(exist_ok=True)
     handle = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
     os.set_inheritable(handle, True)
@@ -281,7 +284,7 @@ def _alone() -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print("install: another `make` is installing here; waiting for it", flush=True)
+            print(f"{lock.stem}: another process is at it here; waiting for it", file=sys.stderr, flush=True)
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
@@ -306,7 +309,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if all(place.is_installed() for place in places):
         return 0
     try:
-        with _alone():
+        with alone(PROJECT / "dist" / "install.lock"):
             for place in places:
                 if not place.is_installed():
                     print(f"install: {place.folder} ({place.about})", flush=True)

@@ -5,19 +5,17 @@ page there is where npm's registry cannot be reached.
 """
 
 import argparse
-import contextlib
-import fcntl
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from . import npm
+from .install import alone
 from .layout import PROJECT, WEB
 
 _DIST: Final = WEB / "dist"
@@ -55,7 +53,7 @@ def build(*, patient: bool = True) -> bool:
     digest = _sources_digest()
     if _is_marked(mark, digest) and (_DIST / "index.html").is_file():
         return False
-    with _one_at_a_time():
+    with alone(_STATE / "web.lock"):  # tests start several systems at once
         if _is_marked(mark, digest) and (_DIST / "index.html").is_file():
             return False  # somebody else was faster
         _install(tools=False, patient=patient)
@@ -78,7 +76,7 @@ def install_tools() -> None:
     Raises:
         WebBuildError: npm failed.
     """
-    with _one_at_a_time():
+    with alone(_STATE / "web.lock"):  # tests start several systems at once
         _install(tools=True, patient=True)
 
 
@@ -142,18 +140,6 @@ def _is_marked(mark: Path, text: str) -> bool:
         return mark.read_text() == text
     except OSError:
         return False
-
-
-@contextlib.contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    """Wait for others who build: tests start several systems at once."""
-    _STATE.mkdir(exist_ok=True)
-    handle = os.open(_STATE / "web.lock", os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
