@@ -34,6 +34,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _PREFIX = "x-cognito-"
+# Servers that make variables of names write "_" for more than "-": to them "x.cognito.sub" and "x-cognito-sub" are one.
+_NOT_PLAIN = re.compile(r"[^a-z0-9]")
 
 # "arn:aws:sts::<account>:assumed-role/<role>/<session>". The path of a role (`/service-role/`) is no part of it.
 # Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
@@ -205,8 +207,13 @@ def _identity_headers(event: Mapping[str, Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in headers.items():
         lower = str(name).lower()
-        if not lower.startswith(_PREFIX):
+        reads_as = _NOT_PLAIN.sub("-", lower)
+        if not reads_as.startswith(_PREFIX):
             continue
+        if lower != reads_as:
+            raise MalformedIdentityError(
+                f"expected no header but {reads_as} that can be read as such, got {lower!r}: the gateway lets none through"
+            )
         short = lower.removeprefix(_PREFIX)
         if short in found or not isinstance(value, str):
             raise MalformedIdentityError(f"{lower}: expected one text value")

@@ -14,22 +14,35 @@ from typing import Any
 from .errors import ConfigurationUnavailableError
 from .target import Target
 
-# Viewer headers that never reach the backend: identity is the gateway's to state (x-cognito-*), as is SigV4's (x-amz-*),
-# and the bearer token ends here. "_" counts as "-": many servers cannot tell the two apart.
-_DROPPED_PREFIXES = ("x-cognito-", "x-amz-")
-_DROPPED = frozenset({"authorization", "forwarded", "x-forwarded-host"})
-# What most requests have, and nobody drops: known without a look at each.
+# One name per header, for every server behind us: CGI, FastCGI and WSGI make variables of names and write "_" for other
+# characters, so that `x.cognito.groups` would be read as ours, and `SCRIPT_NAME` as theirs. nginx's own rule by default.
+_PLAIN_NAME = re.compile(r"[a-z0-9-]+")
+
+# What a viewer may not say, because the gateway says it or has judged it. Each is believed by some server or framework,
+# which takes it for the word of a proxy in front.
+_DROPPED = frozenset({"authorization", "forwarded", "script-name", "path-info"})
+_DROPPED_PREFIXES = (
+    # who calls: our own; ALB, Lambda Web Adapter; oauth2-proxy; Envoy; Apache, Authelia, Kubernetes; Grafana; Kong;
+    # Cloudflare Access; Google IAP; Azure; nginx
+    *("x-cognito-", "x-amz-", "x-amzn-oidc-", "x-amzn-mtls-", "x-amzn-request-context", "x-amzn-lambda-context"),
+    *("x-auth-request-", "x-envoy-", "remote-", "x-remote-", "x-webauth-", "x-consumer-", "x-authenticated-"),
+    *("cf-access-", "x-goog-iap-", "x-goog-authenticated-", "x-ms-client-principal", "ssl-client-", "x-ssl-client-"),
+    # which method, path and host are meant
+    *("x-forwarded-", "x-original-", "x-rewrite-", "x-override-", "x-http-", "x-method-override"),
+    *("x-script-name", "x-host", "proxy"),
+)
+# CloudFront's own: never exposed to a function, and not to be touched if they were.
+_KEPT_PREFIXES = ("x-amz-cf-", "proxy-authenticate", "proxy-authorization", "proxy-connection")
+# What nobody drops; most requests have little else, so it is known without a look at each.
 _KEPT = frozenset(
     {
         *("accept", "accept-encoding", "accept-language", "cache-control", "content-length", "content-type", "cookie"),
         *("host", "origin", "referer", "sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site", "user-agent", "via"),
-        "x-forwarded-for",
+        *("x-forwarded-for", "x-forwarded-proto"),
     }
 )
 # https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
 _FUNCTION_URL_HOST = re.compile(r"[a-z0-9-]+\.lambda-url\.([a-z0-9-]+)\.on\.aws")
-# CloudFront's own, never exposed to a function and not to be touched if they were.
-_KEPT_PREFIX = "x-amz-cf-"
 
 
 class Request:
@@ -141,14 +154,17 @@ def _region_of(function_url_host: str) -> str:
 
 @lru_cache(maxsize=1_024)
 def is_dropped(name: str) -> bool:
-    """Say whether a viewer's header ends at the edge, whatever its case and with ``_`` for ``-``.
+    """Say whether a viewer's header ends at the edge, by its name in any case (contract C7).
 
-    >>> is_dropped("X_Cognito-Groups"), is_dropped("x-amz-date"), is_dropped("x-amz-cf-id"), is_dropped("accept")
+    >>> is_dropped("X.Cognito-Groups"), is_dropped("x-amz-date"), is_dropped("x-amz-cf-id"), is_dropped("accept")
     (True, True, False, False)
     """
     lower = name.lower()
-    plain = lower.replace("_", "-")
-    return plain in _DROPPED or (plain.startswith(_DROPPED_PREFIXES) and not lower.startswith(_KEPT_PREFIX))
+    if _PLAIN_NAME.fullmatch(lower) is None:
+        return True
+    if lower in _KEPT or lower.startswith(_KEPT_PREFIXES):
+        return False
+    return lower in _DROPPED or lower.startswith(_DROPPED_PREFIXES)
 
 
 def response(status: int, description: str, headers: Iterable[tuple[str, str]], body: str = "") -> dict[str, Any]:

@@ -404,10 +404,42 @@ def test_one_header_in_two_cases_is_an_error():
         read(make_event(headers={**identity_headers(), "X-Cognito-Sub": "someone-else"}))
 
 
-def test_the_underscore_form_is_not_read():
-    """`x_cognito_groups` is some server's spelling of another header, not the gateway's."""
-    headers = {**identity_headers(groups=None), "x_cognito_groups": "admins"}
-    assert read(make_event(headers=headers)).groups == ()
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "x_cognito_groups",
+            "x.cognito.groups",
+            "X~Cognito~Groups",
+            "x-cognito_groups",
+            "x-cognito.sub",
+            "x cognito sub",
+        ),
+        *(
+            "x+cognito+sub",
+            "x-cognito-client_id",
+            "x!cognito-new",
+            "x-cognito-\u0131d",
+            "x\xa0cognito-sub",
+            "x/cognito/sub",
+        ),
+    ],
+)
+@pytest.mark.parametrize("signed_in", [True, False])
+def test_a_name_that_reads_as_ours_and_is_not_spelt_so_is_an_error(name, signed_in):
+    """CGI, FastCGI and WSGI servers make one variable of both: the gateway lets none through, so somebody else wrote it."""
+    headers = {**(identity_headers(groups=None) if signed_in else {}), name: "admins"}
+    with pytest.raises(MalformedIdentityError, match="lets none through") as caught:
+        read(make_event(headers=headers))
+    assert "admins" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["x-cognito", "xcognito-sub", "x-cognit-o-sub", "cognito.sub", "my_x-cognito-sub", "x--cognito-sub"]
+)
+def test_names_that_do_not_read_as_ours_are_nobodys_business(name):
+    """The accepting half."""
+    assert read(make_event(headers={**identity_headers(), name: "1"})).sub
 
 
 @pytest.mark.parametrize(
