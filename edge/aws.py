@@ -159,13 +159,26 @@ class ParameterSource:
         return values
 
 
-def _key_endpoint(region: str) -> Endpoint:
-    return endpoint("COGNITO_IDENTITY_PROVIDER", f"cognito-idp.{region}.amazonaws.com")
+def _key_server(host: str) -> Endpoint:
+    return endpoint("COGNITO_IDENTITY_PROVIDER", host)
 
 
-def _key_call(pool_id: str) -> Call:
-    region = pool_id.partition("_")[0]
-    return Call(_key_endpoint(region), "GET", f"/{pool_id}/.well-known/jwks.json", {"Accept": "application/json"})
+def _key_call(server: Endpoint, pool_id: str) -> Call:
+    return Call(server, "GET", f"/{pool_id}/.well-known/jwks.json", {"Accept": "application/json"})
+
+
+def _original_host(region: str) -> str:
+    return f"cognito-idp.{region}.amazonaws.com"
+
+
+def _key_hosts(pool: Pool, issuer: str) -> tuple[str, ...]:
+    """Return who publishes the pool's keys: the token's own issuer, then Cognito by each of its names.
+
+    "Updated issuers host the same JWKS content in multiple Regions": such a pool's keys are to be had when its own region
+    is not.
+    """
+    original = _original_host(pool.region)
+    return (issuer.partition("://")[2].partition("/")[0], original, f"issuer-{original}")
 
 
 def _keys_of(pending: Pending) -> KeySet:
@@ -192,17 +205,20 @@ class KeySource:
         expected = settings.expected_user_pool_id
         with contextlib.suppress(FetchError):
             if expected is not None:
-                self._early = (expected, now, self._client.start(_key_call(expected)))
+                server = _key_server(_original_host(expected.partition("_")[0]))
+                self._early = (expected, now, self._client.start(_key_call(server, expected)))
             else:  # the pool is most likely where the parameters are
-                self._client.open(_key_endpoint(settings.parameter_region))
+                self._client.open(_key_server(_original_host(settings.parameter_region)))
         load_crypto()
 
-    def load(self, pool: Pool, now: float) -> KeySet:
+    def load(self, pool: Pool, issuer: str, now: float, deadline: float) -> KeySet:
         """Read the pool's JWKS.
 
         Args:
             pool: Whose.
+            issuer: The spelling of the pool's issuer that the token has: its host is asked first.
             now: Seconds since the epoch.
+            deadline: When the request has to be over, on the clock of ``time.monotonic``.
 
         Raises:
             KeysUnavailableError: It could not be read, or has no usable key.
@@ -212,11 +228,17 @@ class KeySource:
         if early is not None and early[:2] == (pool.pool_id, now):
             with contextlib.suppress(FetchError, JwksError):  # asked too early: it is asked again
                 return _keys_of(early[2])
-        try:
-            return _keys_of(self._client.start(_key_call(pool.pool_id)))
-        except (FetchError, JwksError) as error:
-            raise KeysUnavailableError(
-                "The gateway cannot read the user pool's signing keys right now. Nothing is known to be wrong with your "
-                "token; try again.",
-                internal=f"keys of {pool.pool_id}: {error}",
-            ) from error
+        asked: dict[Endpoint | str, str] = {}
+        for host in _key_hosts(pool, issuer):
+            server: Endpoint | str = host
+            try:
+                server = _key_server(host)
+                if server not in asked:
+                    return _keys_of(self._client.start(_key_call(server, pool.pool_id), deadline))
+            except (FetchError, JwksError) as error:
+                asked[server] = str(error)
+        raise KeysUnavailableError(
+            "The gateway cannot read the user pool's signing keys right now. Nothing is known to be wrong with your token; "
+            "try again.",
+            internal=f"keys of {pool.pool_id}: {'; '.join(asked.values())}",
+        )

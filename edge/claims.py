@@ -80,6 +80,7 @@ def check_claims(
     pool_id: str,
     payload: str,
     is_access_typ: bool,
+    resource: str | None,
     leeway_s: int,
     now: float,
 ) -> VerifiedClaims:
@@ -95,6 +96,7 @@ def check_claims(
         pool_id: The pool whose key verified the signature.
         payload: The payload as sent.
         is_access_typ: The header's ``typ`` is ``at+jwt``.
+        resource: What an access token that is bound to a resource has to be bound to; None takes any.
         leeway_s: Seconds that a token lives beyond ``exp``.
         now: Seconds since the epoch.
 
@@ -122,6 +124,8 @@ def check_claims(
         raise WrongClientError(
             f"The token's {name} has to be an app client of this gateway; it is {excerpt(client_id)}."
         )
+    if token_use == ACCESS and resource is not None and "aud" in claims:
+        _check_bound_to(resource, claims["aud"])
 
     sub = _required(claims, "sub")
     if not isinstance(sub, str) or not sub:
@@ -152,6 +156,18 @@ def check_claims(
         scopes=_scopes(claims) if token_use == ACCESS else (),
         payload=payload,
     )
+
+
+def _check_bound_to(resource: str, audience: Any) -> None:
+    # "In the general case, the "aud" value is an array of case-sensitive strings … In the special case when the JWT has
+    # one audience, the "aud" value MAY be a single case-sensitive string". RFC 7519 §4.1.3. "The resource server MUST
+    # validate that the "aud" claim contains a resource indicator value corresponding to an identifier the resource server
+    # expects for itself." RFC 9068 §4
+    if audience != resource and not (isinstance(audience, list) and resource in audience):
+        raise WrongClientError(
+            f"The access token is bound to another resource: its aud has to name {excerpt(resource, 120)}; it is "
+            f"{excerpt(audience, 120)}."
+        )
 
 
 def check_time(exp: int, not_before: int, *, leeway_s: int, now: float) -> None:

@@ -4,10 +4,8 @@ The backend's answers get theirs from a CloudFront response headers policy, sinc
 them.
 """
 
-from collections.abc import Sequence
-
 from .cloudfront import Request
-from .policy import Cors
+from .policy import METHODS, Cors
 
 # What a page's code may read of a refusal beside the few headers that are always readable.
 _EXPOSED = "WWW-Authenticate, Retry-After, Allow"
@@ -22,12 +20,15 @@ def is_preflight(request: Request) -> bool:
     )
 
 
-def preflight_headers(cors: Cors, origin: str | None, methods: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the headers of a 204 to a preflight; an origin that is not allowed gets none that permit anything."""
+def preflight_headers(cors: Cors, origin: str | None) -> list[tuple[str, str]]:
+    """Return the headers of a 204 to a preflight; an origin that is not allowed gets none that permit anything.
+
+    The methods are the same for every path: whoever asks has proved nothing yet, and learns nothing of the rules.
+    """
     headers = _origin_headers(cors, origin)
     if len(headers) > 1:
         headers += [
-            ("Access-Control-Allow-Methods", ", ".join(methods)),
+            ("Access-Control-Allow-Methods", ", ".join(METHODS)),
             ("Access-Control-Allow-Headers", ", ".join(cors.allow_headers)),
             ("Access-Control-Max-Age", str(cors.max_age_s)),
         ]

@@ -1,4 +1,4 @@
-"""May these claims do this? Cut-offs, then the route's own demands  pure."""
+"""May these claims do this? Cut-offs end a token everywhere; then a route has demands of its own  pure."""
 
 from .claims import VerifiedClaims
 from .errors import (
@@ -13,7 +13,7 @@ from .errors import (
     iso8601,
 )
 from .parameters import Configuration
-from .policy import NO_CUT_OFF, CutOff, Route
+from .policy import CutOff, Route
 
 # The most groups that a refusal names: it travels in a header.
 MAX_NAMED = 8
@@ -25,10 +25,10 @@ def check_route(claims: VerifiedClaims, route: Route, configuration: Configurati
     Args:
         claims: Verified claims.
         route: The rule that decides.
-        configuration: For the cut-offs, and for which pool is the gateway's own.
+        configuration: For which pool is the gateway's own.
 
     Raises:
-        AuthenticationError: Another pool, client or kind of token than the rule takes, or a token that is cut off.
+        AuthenticationError: Another pool, client or kind of token than the rule takes.
         AuthorizationError: The user lacks a group, or the token a scope.
     """
     if route.issuers is None:
@@ -46,9 +46,6 @@ def check_route(claims: VerifiedClaims, route: Route, configuration: Configurati
 
     if route.clients is not None and claims.client_id not in route.clients:
         raise WrongClientError(f"This path does not take tokens of the app client {excerpt(claims.client_id)}.")
-
-    if configuration.policy.cut_off is not NO_CUT_OFF:
-        check_cut_off(claims, configuration.policy.cut_off)
 
     if route.groups is not None and set(claims.groups).isdisjoint(route.groups):
         wanted = ", ".join(excerpt(group) for group in route.groups[:MAX_NAMED])

@@ -6,6 +6,7 @@ deadline, whatever the thread is doing.
 """
 
 import contextlib
+import math
 import re
 import socket
 import ssl
@@ -114,10 +115,11 @@ class Answer(NamedTuple):
 class Pending:
     """An exchange under way."""
 
-    def __init__(self, client: "Client", call: Call) -> None:
+    def __init__(self, client: "Client", call: Call, timeout_s: float) -> None:
         self._client = client
         self._call = call
-        self._deadline = time.monotonic() + client.timeout_s
+        self._timeout_s = timeout_s
+        self._deadline = time.monotonic() + timeout_s
         self._done = threading.Event()
         self._abandoned = False
         self._connection: socket.socket | None = None
@@ -138,7 +140,7 @@ class Pending:
         if not self._done.wait(self._deadline - time.monotonic()):
             self._abandoned = True
             _close(self._connection)
-            raise FetchError(f"no answer from {self._call.endpoint.authority} within {self._client.timeout_s:g} s")
+            raise FetchError(f"no answer from {self._call.endpoint.authority} within {self._timeout_s:.2g} s")
         if self._answer is None:
             raise FetchError(f"{self._call.endpoint.authority}: {self._failure}")
         return self._answer
@@ -200,9 +202,14 @@ class Client:
         self._lock = threading.Lock()
         self._tls: dict[bool, ssl.SSLContext] = {}
 
-    def start(self, call: Call) -> Pending:
-        """Start an exchange; the caller can do something useful before it asks for the result."""
-        return Pending(self, call)
+    def start(self, call: Call, deadline: float = math.inf) -> Pending:
+        """Start an exchange; the caller can do something useful before it asks for the result.
+
+        Args:
+            call: What to send.
+            deadline: When it has to be over, on the clock of ``time.monotonic``; one attempt's time is the most it gets.
+        """
+        return Pending(self, call, min(self.timeout_s, deadline - time.monotonic()))
 
     def open(self, endpoint: Endpoint) -> None:
         """Begin to connect to where a call is expected to go soon; should it fail, nobody will know."""

@@ -8,13 +8,15 @@ from .bearer import bearer_token
 from .claims import check_time
 from .cloudfront import Request, response
 from .cors import is_preflight, preflight_headers, refusal_headers
-from .decision import check_route
+from .decision import check_cut_off, check_route
 from .discovery import metadata, metadata_paths, metadata_url
 from .errors import (
+    AmbiguousPathError,
     AuthenticationError,
     AuthorizationError,
     GatewayError,
     KeysUnavailableError,
+    MethodNotAllowedError,
     UnavailableError,
 )
 from .identity import NO_IDENTITY, Identity, identity_of
@@ -24,7 +26,7 @@ from .key_store import KeyStore
 from .log import MAX_PATH, MAX_REASON, Trail, failed_refresh, user_fields, write
 from .parameters import Configuration, Pool
 from .payload import payload_hash
-from .policy import Route
+from .policy import NO_CUT_OFF
 from .refreshing import Refreshing
 from .refusal import refuse
 from .settings import Settings
@@ -32,6 +34,9 @@ from .sigv4 import CanonicalHeaders, Credentials, sign
 from .target import Target, canonical_target
 from .token_cache import TokenCache, Verified, digest_of
 from .verify import trusted_pool, verify
+
+# By when a pool's keys have to be there; every request ends within 5 s (contract C6). Seconds from its beginning.
+KEYS_BY_S = 4.5
 
 
 class Gateway:
@@ -42,7 +47,7 @@ class Gateway:
         settings: Settings,
         *,
         load_configuration: Callable[[float], Configuration],
-        load_keys: Callable[[Pool, float], KeySet],
+        load_keys: Callable[[Pool, str, float, float], KeySet],
         credentials: Callable[[], Credentials],
         log: Callable[[str], None] = write,
     ) -> None:
@@ -51,7 +56,7 @@ class Gateway:
         Args:
             settings: What this version knows.
             load_configuration: Reads the parameters, given the time; raises UnavailableErrors.
-            load_keys: Reads a pool's keys, given the time; raises KeysUnavailableError.
+            load_keys: Reads a pool's keys, given the token's issuer, the time and a deadline; raises KeysUnavailableError.
             credentials: Returns the role's credentials as they are now; raises CredentialsUnavailableError.
             log: Takes one line.
         """
@@ -103,8 +108,8 @@ class Gateway:
         Steps:
             1. Read the configuration, unless it is fresh.
             2. Put the target into canonical form.
-            3. Find the rule; answer what the edge answers itself: OAuth metadata and browsers' preflights.
-            4. Take and verify the token, and see whether the rule lets it pass.
+            3. Answer what is nobody's secret: OAuth metadata and browsers' preflights.
+            4. Find the rule, find out who calls, and see whether the rule lets them pass.
             5. State the identity, replacing any that the viewer sent.
             6. Sign for the function URL (or leave that to CloudFront's origin access control), and send the request on.
 
@@ -123,17 +128,13 @@ class Gateway:
             result = metadata(request, self._settings, configuration)
             trail.decision, trail.status = "metadata", int(result["status"])
             return result
-        group = configuration.policy.group_for(target)
-        if configuration.policy.cors is not None and is_preflight(request):
-            headers = preflight_headers(configuration.policy.cors, request.header("origin"), group.allow)
-            trail.decision, trail.rule, trail.status = "preflight", group.pattern, 204
+        cors = configuration.policy.cors
+        if cors is not None and is_preflight(request):
+            trail.decision, trail.status = "preflight", 204
+            headers = preflight_headers(cors, request.header("origin"))
             return response(204, "No Content", [("Cache-Control", "no-store"), *headers])
-        trail.rule = group.pattern
-        route = group.route_for(request.method)
-        trail.rule = route.name
-        trail.step("rule")
 
-        verified = self._identify(request, route, configuration, now, trail)  # (4)
+        verified = self._authorize(request, target, configuration, now, trail)  # (4)
         trail.step("token")
 
         identity = verified.identity if verified is not None else NO_IDENTITY  # (5)
@@ -145,21 +146,28 @@ class Gateway:
         trail.step("sign")
         return result
 
-    def _identify(
-        self, request: Request, route: Route, configuration: Configuration, now: float, trail: Trail
+    def _authorize(
+        self, request: Request, target: Target, configuration: Configuration, now: float, trail: Trail
     ) -> Verified | None:
-        """Return who calls, or None where the rule lets anyone in.
+        """Return who calls, or None where the rule lets anyone in and nobody proved who they are.
 
         Raises:
-            GatewayError: The rule asks for more than the caller proved.
+            GatewayError: The rule asks for more than the caller proved; or no rule is about this path and method, which
+                only those hear who have proved who they are.
         """
-        values = request.header_values("authorization")
-        if route.anyone and not values:
+        try:
+            group = configuration.policy.group_for(target)
+            trail.rule = group.pattern
+            route = group.route_for(request.method)
+        except (AmbiguousPathError, MethodNotAllowedError):
+            self._caller(request, configuration, now, trail)
+            raise
+        trail.rule = route.name
+        trail.step("rule")
+        if route.anyone and request.header("authorization") is None:
             return None
         try:
-            token = bearer_token(values, self._settings.max_token_bytes)
-            verified = self._verified(token, configuration, now, trail)
-            trail.user = verified.log_fields
+            verified = self._caller(request, configuration, now, trail)
             check_route(verified.claims, route, configuration)
         except (AuthenticationError, AuthorizationError, KeysUnavailableError) as error:
             if not route.anyone:
@@ -167,6 +175,20 @@ class Gateway:
             # A public path stays public for whoever sends a token that is no good.
             trail.note("ignored_token", error.code)
             return None
+        return verified
+
+    def _caller(self, request: Request, configuration: Configuration, now: float, trail: Trail) -> Verified:
+        """Return who calls, whichever trusted pool they are of.
+
+        Raises:
+            GatewayError: They did not prove it, or it could not be found out.
+        """
+        token = bearer_token(request.header_values("authorization"), self._settings.max_token_bytes)
+        verified = self._verified(token, configuration, now, trail)
+        trail.user = verified.log_fields
+        cut_off = configuration.policy.cut_off
+        if cut_off is not NO_CUT_OFF:
+            check_cut_off(verified.claims, cut_off)
         return verified
 
     def _verified(self, token: str, configuration: Configuration, now: float, trail: Trail) -> Verified:
@@ -178,7 +200,7 @@ class Gateway:
         digest = digest_of(token)
         seen = self._tokens.get(digest)
         if seen is not None:
-            keys, trail.keys_state = self._keys.current(seen.pool, now)
+            keys, trail.keys_state = self._keys.current(seen.pool, seen.claims.issuer, now, trail.began + KEYS_BY_S)
             if keys is seen.keys and seen.configuration is configuration:
                 trail.tokens_state = "hit"
                 check_time(seen.claims.exp, seen.claims.not_before, leeway_s=leeway_s, now=now)
@@ -188,11 +210,11 @@ class Gateway:
         trail.tokens_state = "miss"
         unverified = parse_compact(token)
         pool = trusted_pool(unverified, configuration)
-        keys, state = self._keys.with_kid(pool, unverified.kid, now)
+        keys, state = self._keys.with_kid(pool, unverified.kid, unverified.claims["iss"], now, trail.began + KEYS_BY_S)
         if trail.keys_state != "miss":  # "miss": read for this request, a moment ago
             trail.keys_state = state
         trail.step("keys")
-        claims = verify(unverified, pool, keys, leeway_s=leeway_s, now=now)
+        claims = verify(unverified, pool, keys, resource=self._settings.resource, leeway_s=leeway_s, now=now)
         verified = Verified(
             claims, configuration, pool, keys, identity_of(claims), user_fields(claims.client_id, claims.sub)
         )

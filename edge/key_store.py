@@ -17,7 +17,7 @@ class KeyStore:
 
     def __init__(
         self,
-        load: Callable[[Pool, float], KeySet],
+        load: Callable[[Pool, str, float, float], KeySet],
         settings: Settings,
         on_failure: Callable[[UnavailableError], None] = lambda _error: None,
     ) -> None:
@@ -26,16 +26,22 @@ class KeyStore:
         self._on_failure = on_failure
         self._by_pool: dict[str, Refreshing[KeySet]] = {}
 
-    def current(self, pool: Pool, now: float) -> tuple[KeySet, State]:
+    def current(self, pool: Pool, issuer: str, now: float, deadline: float) -> tuple[KeySet, State]:
         """Return the pool's keys, read again if their lifetime is over.
+
+        Args:
+            pool: Whose.
+            issuer: The spelling of the pool's issuer that the token has: its host is asked first.
+            now: Seconds since the epoch.
+            deadline: When the request has to be over, on the clock of ``time.monotonic``.
 
         Raises:
             KeysUnavailableError: They cannot be read, and there are none young enough to go on with.
         """
-        return self._of(pool).get(now)
+        return self._of(pool).get(now, issuer, deadline)
 
-    def with_kid(self, pool: Pool, kid: str, now: float) -> tuple[KeySet, State]:
-        """Return the pool's keys, read again if *kid* is not among them and the cool-down allows it.
+    def with_kid(self, pool: Pool, kid: str, issuer: str, now: float, deadline: float) -> tuple[KeySet, State]:
+        """Return the pool's keys, read again if *kid* is not among them and the cool-down allows it; else as ``current``.
 
         A key set that was read and lacks the ``kid`` is returned as it is: that token is bad. Rotation is found out here:
         Cognito says to "refresh when a token has a different kid with the correct issuer".
@@ -43,9 +49,9 @@ class KeyStore:
         Raises:
             KeysUnavailableError: They cannot be read, so that nobody knows whether the key exists.
         """
-        keys, state = self._of(pool).get(now)
+        keys, state = self.current(pool, issuer, now, deadline)
         if keys.get(kid) is None and state != "miss":
-            return self._of(pool).reread(now), "miss"
+            return self._of(pool).reread(now, issuer, deadline), "miss"
         return keys, state
 
     def _of(self, pool: Pool) -> Refreshing[KeySet]:
@@ -55,7 +61,7 @@ class KeyStore:
                 self._by_pool.clear()
             settings = self._settings
             refreshing = self._by_pool[pool.pool_id] = Refreshing(
-                lambda now: self._load(pool, now),
+                lambda now, issuer, deadline: self._load(pool, issuer, now, deadline),
                 lifetime_s=settings.keys_lifetime_s,
                 max_stale_s=settings.keys_max_stale_s,
                 cooldown_s=settings.cooldown_s,

@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from functools import lru_cache
-from time import perf_counter
+from time import monotonic, perf_counter
 
 from .parameters import Configuration
 
@@ -24,6 +24,7 @@ class Trail:
     """What happened to one request, step by step; a class because it grows while the request walks.
 
     Attributes:
+        began: When the request came, on the clock of ``time.monotonic``.
         request_id: CloudFront's id; "" until the event has been read, as with everything that follows.
         method: HTTP method.
         path: The path, canonical as soon as that is known.
@@ -41,6 +42,7 @@ class Trail:
     __slots__ = (
         "_last",
         "_steps",
+        "began",
         "configuration",
         "configuration_state",
         "decision",
@@ -63,6 +65,7 @@ class Trail:
         self.configuration: Configuration | None = None
         self._steps = ""
         self._last = perf_counter()
+        self.began = monotonic()
 
     def step(self, name: str) -> None:
         """Note that a step has ended, and how long it took."""

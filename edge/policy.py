@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from .errors import AmbiguousPathError, MethodNotAllowedError
-from .target import Reading, Segments, Target
+from .target import Reading, Segments, Target, fold, is_settled, spellings
 
 # The seven methods that a CloudFront behavior can allow, in the order in which ``Allow`` lists them.
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
@@ -19,7 +19,7 @@ class Route(NamedTuple):
 
     Attributes:
         name: Its place and path, for logs: ``routes[2] /admin/*``.
-        methods: The methods it takes, or None for all.
+        methods: The methods it takes, or None for all of ``METHODS``.
         anyone: True: no token is needed.
         groups: The user has to be in one of them, or None.
         scopes: The token has to have all of them.
@@ -38,8 +38,10 @@ class Route(NamedTuple):
     issuers: frozenset[str] | None = None
 
     def takes(self, method: str) -> bool:
-        """Say whether the rule is about *method*. HEAD follows GET."""
-        return self.methods is None or method in self.methods or (method == "HEAD" and "GET" in self.methods)
+        """Say whether the rule is about *method*. HEAD follows GET; any other spelling of a method is none."""
+        if self.methods is None:
+            return method in METHODS
+        return method in self.methods or (method == "HEAD" and "GET" in self.methods)
 
 
 # A path that no rule matches needs a valid ID token of the gateway's own pool.
@@ -193,9 +195,9 @@ class Policy:
         self.cors = cors
         self.leeway_s = leeway_s
         self.cut_off = cut_off
-        keys = [(tuple(s.casefold() for s in group.segments), group.below) for group in groups]
+        keys = [(tuple(fold(s) for s in group.segments), group.below) for group in groups]
         self._exact = _Trie(groups, str)
-        self._folded = _Trie(groups, str.casefold)
+        self._folded = _Trie(groups, fold)
         self._fold_keys: tuple[object, ...] = (*keys, None)
         self._mixed_case = any(key[0] != group.segments for key, group in zip(keys, groups, strict=True))
         self._decided: dict[str, RouteGroup] = {}
@@ -218,14 +220,34 @@ class Policy:
         number = self._exact.find(readings[0].segments)
         # A path with one reading in lower case can fall to another group only where patterns have upper case.
         if self._mixed_case or len(readings) > 2 or readings[0].segments != readings[1].segments:
-            for segments, folded in readings:
-                if folded:
-                    same = self._fold_keys[self._folded.find(segments)] == self._fold_keys[number]
-                else:
-                    same = self._exact.find(segments) == number
-                if not same:
+            for reading in readings:
+                if not self._falls_to(number, reading) and not self._is_spelt_so(number, reading):
                     raise AmbiguousPathError(
-                        "The path could be read as one that another rule protects: mind escapes, upper-case letters, "
-                        "';', and a '/', '.' or space at the end of a name."
+                        "The path could be read as one that another rule protects: mind escapes, upper-case and look-alike "
+                        "letters, ';', '+', '?', '#', a suffix such as '.json', and a '/', '.' or space at either end of a name."
                     )
         return self.groups[number] if number < len(self.groups) else _DEFAULT_GROUP
+
+    def _falls_to(self, number: int, reading: Reading) -> bool:
+        if reading.folded:
+            return self._fold_keys[self._folded.find(reading.segments)] == self._fold_keys[number]
+        return self._exact.find(reading.segments) == number
+
+    def _is_spelt_so(self, number: int, reading: Reading) -> bool:
+        """Say whether a reading falls elsewhere only for what the rule's own pattern spells.
+
+        Who writes a rule for ``/favicon.ico`` means that very name: it is judged as written, and what follows it in every way.
+        """
+        if number == len(self.groups):
+            return False
+        segments, folded = reading
+        as_written = self.groups[number].segments
+        if not as_written or not is_settled(as_written):
+            return False
+        exact_names, folded_names = spellings((as_written,), len(self.groups[number].pattern))
+        names_of = folded_names if folded else exact_names
+        own = next(iter(names_of))
+        return any(
+            segments[: len(names)] == names and self._falls_to(number, Reading(own + segments[len(names) :], folded))
+            for names in names_of
+        )

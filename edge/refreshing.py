@@ -30,7 +30,7 @@ class Refreshing(Generic[T]):
 
     def __init__(
         self,
-        load: Callable[[float], T],
+        load: Callable[..., T],
         *,
         lifetime_s: float,
         max_stale_s: float,
@@ -41,7 +41,8 @@ class Refreshing(Generic[T]):
         """Remember how to read the value; nothing is read yet.
 
         Args:
-            load: Reads the value, given the time; raises UnavailableError and nothing else when it cannot.
+            load: Reads the value, given the time and whatever ``get`` was told; raises UnavailableError and nothing else
+                when it cannot.
             lifetime_s: For how long a value is fresh.
             max_stale_s: For how long it is used at most when it cannot be read again.
             cooldown_s: The least time between the starts of two attempts.
@@ -61,8 +62,12 @@ class Refreshing(Generic[T]):
         self._attempted_at = float("-inf")
         self._failure: UnavailableError | None = None
 
-    def get(self, now: float) -> tuple[T, State]:
+    def get(self, now: float, *how: object) -> tuple[T, State]:
         """Return the value, read again if its lifetime is over.
+
+        Args:
+            now: Seconds since the epoch.
+            how: What ``load`` is told beside the time, should it be called.
 
         Raises:
             UnavailableError: It cannot be read, and there is no value young enough to go on with.
@@ -75,7 +80,7 @@ class Refreshing(Generic[T]):
             try:
                 if self._value is not None and self._read_at - MAX_OVERTAKING_S <= now < self._fresh_until:
                     return self._value, "hit"
-                if self._attempt(now) and self._value is not None:
+                if self._attempt(now, how) and self._value is not None:
                     return self._value, "miss"
             finally:
                 self._lock.release()
@@ -83,7 +88,7 @@ class Refreshing(Generic[T]):
             return self._value, "stale"
         raise self._unavailable(now)
 
-    def reread(self, now: float) -> T:
+    def reread(self, now: float, *how: object) -> T:
         """Return the value as it is at the source, because something was looked for in vain in the one we have.
 
         Within the cool-down the one we have is returned, provided that the last attempt read it.
@@ -92,18 +97,18 @@ class Refreshing(Generic[T]):
             UnavailableError: The last attempt failed, so that nobody knows what the source holds.
         """
         with self._lock:
-            self._attempt(now)
+            self._attempt(now, how)
             if self._value is None or self._failure is not None:
                 raise self._unavailable(now)
             return self._value
 
-    def _attempt(self, now: float) -> bool:
+    def _attempt(self, now: float, how: tuple[object, ...]) -> bool:
         """Read the value, unless an attempt began less than the cool-down ago. Say whether it was read."""
         if self._attempted_at - MAX_OVERTAKING_S <= now < self._attempted_at + self._cooldown_s:
             return False
         self._attempted_at = now
         try:
-            value = self._load(now)
+            value = self._load(now, *how)
         except UnavailableError as error:
             self._failure = error
             self._on_failure(error)

@@ -6,6 +6,7 @@ readings would put under another rule (design: "Target, body, signature").
 """
 
 import re
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from .errors import AmbiguousPathError, MalformedUrlError, excerpt
@@ -18,6 +19,10 @@ MAX_TARGET_CHARACTERS = 8_191
 # How often an escape may be escaped (%2525252F). Each level costs one pass, and nobody nests on purpose.
 MAX_NESTED_ESCAPES = 5
 
+# How many characters all readings of a path may have. A path as people write it has a few dozen readings at most; eight
+# kilobytes of special characters shall not keep a request waiting.
+MAX_READING_CHARACTERS = 65_536
+
 Segments = tuple[str, ...]
 
 
@@ -26,7 +31,8 @@ class Reading(NamedTuple):
 
     Attributes:
         segments: Decoded names between slashes; a final ``""`` stands for a final slash, ``("",)`` for ``/``.
-        folded: The reading of a server that ignores case: names are case-folded, and to be compared so.
+        folded: The reading of a server that ignores case or takes compatible characters for one: names are what ``fold``
+            makes of them, and to be compared so.
     """
 
     segments: Segments
@@ -62,12 +68,9 @@ def canonical_target(uri: str, querystring: str) -> Target:
     if known is not None:
         return known
     query = canonical_query(querystring)
-    if _PLAIN_PATH.fullmatch(uri):
-        path, readings = uri, _plain_readings(uri)
-    else:
-        path = canonical_path(uri)
-        readings = plausible_readings(path)
+    path = canonical_path(uri)
     check_length(path, query)
+    readings = plausible_readings(path)
     target = Target(path, query, readings)
     if len(uri) + len(querystring) <= _MAX_KNOWN_CHARACTERS and len(readings) <= _MAX_KNOWN_READINGS:
         if len(_known) >= _MAX_KNOWN:
@@ -83,9 +86,9 @@ _MAX_KNOWN = 256
 _MAX_KNOWN_CHARACTERS = 128
 _MAX_KNOWN_READINGS = 4
 
-# A path that is canonical already, and that servers read alike but for case and a final slash: pchar without "%", ";" and ":",
-# no empty, dot-ended or dot-begun segment.
-_PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9_~!$&'()*+,=@-]+(?:\.[A-Za-z0-9_~!$&'()*+,=@-]+)*)+/?")
+# A path that is canonical already, and that servers read alike but for case and a final slash: pchar without "%", ";", "+" and
+# ":", no empty, dot-ended or dot-begun segment, no dot in the last.
+_PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9_~!$&'()*,=@-]+(?:\.[A-Za-z0-9_~!$&'()*,=@-]+)*)*/[A-Za-z0-9_~!$&'()*,=@-]+/?")
 
 # A query that is canonical already and escapes nothing.
 _PLAIN_QUERY = re.compile(r"[A-Za-z0-9._~-]+=[A-Za-z0-9._~-]*(?:&[A-Za-z0-9._~-]+=[A-Za-z0-9._~-]*)*")
@@ -95,6 +98,7 @@ _NOT_PCHAR = re.compile(rb"[^A-Za-z0-9._~!$&'()*+,;=:@/%-]")
 _ESCAPE = re.compile(rb"%[0-9A-Fa-f]{2}")
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _SLASHES = re.compile(rb"//+")
+_END = re.compile(r"[?#]")
 
 # RFC 3986 §2.3: only unreserved characters stand for themselves in a query.
 _STRICT = escapes()
@@ -206,11 +210,13 @@ def check_length(path: str, query: str) -> None:
 def plausible_readings(path: str) -> tuple[Reading, ...]:
     """Return every plausible reading of a canonical path, the one that counts first.
 
-    Servers differ in whether they decode ``%2F``, decode twice, drop ``;parameters``, drop a final slash, dot or white space,
-    or ignore case, and in any combination of these.
+    Servers differ in whether they decode ``%2F``, decode twice, end the path at a decoded ``?`` or ``#``, drop
+    ``;parameters``, take ``+`` for a space, trim names, take ``.json`` for a format and not for a part of the name, or
+    ignore case; and in any combination of these.
 
     Raises:
-        AmbiguousPathError: One reading has a step up, a backslash or a NUL; escapes nested too deep; overlong UTF-8.
+        AmbiguousPathError: One reading has a step up, a backslash or a NUL; escapes nested too deep; overlong UTF-8; more
+            readings than can be looked at.
 
     >>> plausible_readings("/%61dmin/a%2Fb")[0].segments
     ('admin', 'a', 'b')
@@ -222,24 +228,44 @@ def plausible_readings(path: str) -> tuple[Reading, ...]:
     fully = _decode_fully(once)
     if _OVERLONG.search(once) or _OVERLONG.search(fully):
         raise AmbiguousPathError("The path has overlong UTF-8, which some servers read as '.' or '/'.")
-    variants: dict[Segments, None] = dict.fromkeys(
-        (
-            _split(once),
-            tuple(_text(percent_decode(segment)) for segment in data[1:].split(b"/")),  # %2F kept literal
-            _split(fully),
-            tuple(_text(_decode_fully(percent_decode(segment))) for segment in data[1:].split(b"/")),  # both
-        )
+    decoded = (
+        _split(once),
+        tuple(_text(percent_decode(segment)) for segment in data[1:].split(b"/")),  # %2F kept literal
+        _split(fully),
+        tuple(_text(_decode_fully(percent_decode(segment))) for segment in data[1:].split(b"/")),  # both
     )
-    for change in (_without_parameters, _without_trailers):
-        for variant in list(variants):
-            variants[change(variant)] = None
-    for variant in variants:
-        _check_segments(variant)
-    folded = dict.fromkeys(tuple(segment.casefold() for segment in variant) for variant in variants)
-    return (
-        *(Reading(variant, folded=False) for variant in variants),
-        *(Reading(variant, folded=True) for variant in folded),
-    )
+    exact, folded = spellings(decoded, len(path))
+    for names in (*exact, *folded):
+        _check_segments(names)
+    return (*(Reading(names, folded=False) for names in exact), *(Reading(names, folded=True) for names in folded))
+
+
+def spellings(decoded: Iterable[Segments], length: int) -> tuple[Collection[Segments], Collection[Segments]]:
+    """Return what readers make of decoded names, and what those do who fold them; each beginning with the names as they are.
+
+    Args:
+        decoded: The names, decoded in one way or several.
+        length: How many characters they have.
+
+    Raises:
+        AmbiguousPathError: There are more than can be looked at.
+    """
+    decoded = tuple(decoded)
+    exact = _variants(decoded, length)
+    compatible = tuple(_in_compatible_form(names) for names in decoded)
+    folded = exact if compatible == decoded else _variants((*decoded, *compatible), length)
+    return exact, dict.fromkeys(tuple(map(fold, names)) for names in folded)
+
+
+def _variants(decoded: Iterable[Segments], length: int) -> Collection[Segments]:
+    """Return the names as any choice of ``_CHANGES`` leaves them."""
+    variants = dict.fromkeys(decoded)
+    for change in _CHANGES:
+        for names in list(variants):
+            variants[change(names)] = None
+        if len(variants) * length > MAX_READING_CHARACTERS:
+            raise AmbiguousPathError("The path can be read in too many ways: it has too many special characters.")
+    return variants
 
 
 def _plain_readings(path: str) -> tuple[Reading, ...]:
@@ -255,9 +281,15 @@ def _plain_readings(path: str) -> tuple[Reading, ...]:
     )
 
 
-# What some readers drop at the end of a name: dots and spaces (Windows), and white space, before which `$` matches in many
-# routers' regular expressions.
-_TRAILERS = ". \t\n\v\f\r"
+# White space and control characters, which readers trim in different measure: Unicode's, and the byte order mark, which is
+# white space to JavaScript. Before a final one `$` matches in many routers' regular expressions.
+_BLANKS = (
+    "".join(map(chr, (*range(0x21), *range(0x7F, 0xA1), *range(0x2000, 0x200B))))
+    + "\u1680\u2028\u2029\u202f\u205f\u3000\ufeff"
+)
+
+# What some readers drop at the end of a name; dots with Windows.
+_TRAILERS = "." + _BLANKS
 
 
 def _check_segments(segments: Segments) -> None:
@@ -296,15 +328,84 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
+def _without_end(segments: Segments) -> Segments:
+    """Stop at a decoded ``?`` or ``#``, as who builds a URL of a decoded path does."""
+    for number, segment in enumerate(segments):
+        if (end := _END.search(segment)) is not None:
+            return (*segments[:number], segment[: end.start()])
+    return segments
+
+
 def _without_parameters(segments: Segments) -> Segments:
     """Drop ``;parameters`` as servlet containers do."""
     return _merged([segment.partition(";")[0] for segment in segments])
 
 
-def _without_trailers(segments: Segments) -> Segments:
-    """Drop dots and white space at the end of a name, and a final slash."""
-    names = _merged([segment if segment in (".", "..") else segment.rstrip(_TRAILERS) for segment in segments])
+def _with_spaces(segments: Segments) -> Segments:
+    """Take ``+`` for a space, as in a query."""
+    return tuple([segment.replace("+", " ") for segment in segments])
+
+
+def _trimmed(segments: Segments) -> Segments:
+    """Drop blanks at either end of a name, dots at its end, and a final slash."""
+    names = _merged([name if name in (".", "..") else name.rstrip(_TRAILERS).lstrip(_BLANKS) for name in segments])
     return names[:-1] if len(names) > 1 and not names[-1] else names
+
+
+def _without_suffix(segments: Segments) -> Segments:
+    """Drop what names a format at the end of the last name: ``.json``, and only ``.gz`` of ``.tar.gz``."""
+    name, dot, _ = segments[-1].rpartition(".")
+    return _with_last(segments, name) if dot else segments
+
+
+def _without_suffixes(segments: Segments) -> Segments:
+    """Drop all of them: ``.tar.gz``."""
+    return _with_last(segments, segments[-1].partition(".")[0])
+
+
+def _with_last(segments: Segments, name: str) -> Segments:
+    # Dots alone are no name. Nothing is one: "/api/.json" is "/api/" to Django REST framework.
+    return (*segments[:-1], name) if name.strip(".") or not name else segments
+
+
+# In the order in which one prepares for another; a reader makes some of them.
+_CHANGES = (
+    *(_without_end, _without_parameters, _with_spaces, _trimmed, _without_suffix, _without_suffixes),
+    _trimmed,
+)
+
+
+def is_settled(segments: Segments) -> bool:
+    """Say whether there is nothing in the names that servers drop: no parameters, blanks or final dots, no final slash."""
+    return _trimmed(_without_parameters(segments)) == segments
+
+
+def fold(name: str) -> str:
+    """Return what all names have in common that readers who ignore case, or compatible forms, take for one.
+
+    Case by lower case and by upper case, which differ for a few letters; dotless and dotted i are i.
+
+    >>> fold("ADM\u0131N"), fold("\uff41dm\u0130n")
+    ('admin', 'admin')
+    """
+    if name.isascii():
+        return name.lower()
+    return _compatible(_compatible(name).upper().casefold().replace("i\u0307", "i"))
+
+
+def _in_compatible_form(segments: Segments) -> Segments:
+    """Put every name into compatible form, in which there may be a slash that was none."""
+    forms = [(name, _compatible(name)) for name in segments]
+    return tuple([part for name, form in forms for part in ([name] if form == name else form.split("/"))])
+
+
+def _compatible(text: str) -> str:
+    """Return the text in Unicode's compatible composed form (NFKC)."""
+    if text.isascii():
+        return text
+    from unicodedata import normalize  # noqa: PLC0415  few paths need it, and every cold start would wait for it
+
+    return normalize("NFKC", text)
 
 
 def _merged(names: list[str]) -> Segments:

@@ -26,13 +26,16 @@ def trusted_pool(token: UnverifiedToken, configuration: Configuration) -> Pool:
     return pool
 
 
-def verify(token: UnverifiedToken, pool: Pool, keys: KeySet, *, leeway_s: int, now: float) -> VerifiedClaims:
+def verify(
+    token: UnverifiedToken, pool: Pool, keys: KeySet, *, resource: str | None, leeway_s: int, now: float
+) -> VerifiedClaims:
     """Return what a token says, if it is true.
 
     Args:
         token: The parsed token.
         pool: The pool that ``trusted_pool`` found.
         keys: That pool's keys.
+        resource: What an access token that is bound to a resource has to be bound to; None takes any.
         leeway_s: Seconds that a token lives beyond ``exp``.
         now: Seconds since the epoch.
 
@@ -50,6 +53,7 @@ def verify(token: UnverifiedToken, pool: Pool, keys: KeySet, *, leeway_s: int, n
         pool_id=pool.pool_id,
         payload=token.payload,
         is_access_typ=token.is_access_typ,
+        resource=resource,
         leeway_s=leeway_s,
         now=now,
     )

@@ -241,7 +241,7 @@ def _unreachable(policy: Policy, group: RouteGroup) -> Iterator[_Remark]:
             Severity.MISTAKE,
             place,
             "never applies: other servers read such a path as another one, so that it is refused as ambiguous. Patterns are "
-            "written decoded ('é', not '%C3%A9'), and no name in them has a ';', or a dot or space at its end",
+            "written decoded ('é', not '%C3%A9'), and no name in them has a ';', a space at either end, or a dot at its end",
         )
 
 

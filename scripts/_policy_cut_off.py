@@ -29,7 +29,7 @@ def verified_claims(token: str, stack: Stack, configuration: Configuration, now:
         exp = unverified.claims.get("exp")
         # Judged as of its last second. `verify` refuses an exp that is no whole number.
         at = min(now, exp - 1) if type(exp) is int else now
-        return verify(unverified, pool, keys_of(stack, pool), leeway_s=0, now=at)
+        return verify(unverified, pool, keys_of(stack, pool), resource=None, leeway_s=0, now=at)
     except GatewayError as error:
         raise ScriptError(
             f"Nothing was written: the token cannot be relied on ({error.code}: {error}). If you know whom to cut off, name"

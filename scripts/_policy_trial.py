@@ -146,7 +146,7 @@ def try_request(
     gateway = Gateway(
         Settings(parameter_prefix="/trial", parameter_region="us-east-1"),
         load_configuration=lambda _now: configuration,
-        load_keys=lambda pool, _now: keys(pool),
+        load_keys=lambda pool, *_: keys(pool),
         credentials=lambda: Credentials("trial", "trial", None),
         log=lines.append,
     )

@@ -9,8 +9,10 @@ the edge must allow exactly when there is no reason, and must name one of the re
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 ALLOWED: frozenset[str] = frozenset()
 CLOCKS_DIFFER_S = 300  # "iat, nbf and auth_time may lie up to 300 s ahead" (section 6)
@@ -46,12 +48,29 @@ class Ask:
 def reasons(document: dict[str, Any] | None, ask: Ask, *, pool: Pool, now: float) -> frozenset[str]:
     """Every code with which this request may be refused; none means that it must be let through."""
     document = document or {}
-    unclear = path_reasons(document, ask.path)
-    if unclear:
-        return unclear
+    unreadable = unreadable_reasons(ask.path)
+    if unreadable:
+        return unreadable
     if is_preflight(document, ask):
         return ALLOWED
+    held = unclear_reasons(document, ask.path) or method_reasons(document, ask)
+    if held:
+        return stranger_reasons(document, ask, pool=pool, now=now) or held
     return route_reasons(document, ask, pool=pool, now=now)
+
+
+def path_reasons(document: dict[str, Any], raw: str) -> frozenset[str]:
+    """Everything that may be wrong with a path under these rules."""
+    return unreadable_reasons(raw) or unclear_reasons(document, raw)
+
+
+def stranger_reasons(document: dict[str, Any], ask: Ask, *, pool: Pool, now: float) -> frozenset[str]:
+    """Contract C6: who has proved nothing learns nothing of the rules; any trusted pool's valid token is a proof."""
+    if ask.claims is None:
+        return frozenset({"missing_token"})
+    trusted = clients_by_issuer(document, pool)
+    anywhere = {"issuers": list(trusted), "token_use": ["id", "access"]}
+    return token_reasons(document, anywhere, ask.claims, pool=pool, now=now)
 
 
 def is_preflight(document: dict[str, Any], ask: Ask) -> bool:
@@ -69,22 +88,26 @@ def is_preflight(document: dict[str, Any], ask: Ask) -> bool:
 
 
 def route_reasons(document: dict[str, Any], ask: Ask, *, pool: Pool, now: float) -> frozenset[str]:
-    """The group, its first route for the method, and then the token against that route."""
-    group = group_of(document, once_decoded(ask.path))
-    if group is None:
-        route: dict[str, Any] = {}  # "A path that matches nothing needs a valid ID token of C5's pool."
-    else:
-        takers = [
-            route for route in document["routes"] if route["path"] == group and takes(route.get("methods"), ask.method)
-        ]
-        if not takers:
-            return frozenset({"method_not_allowed"})
-        route = takers[0]
+    """The first route for the method, and then the token against that route."""
+    route = takers(document, ask)[0]
     if route.get("allow") == "anyone":
         return ALLOWED
     if ask.claims is None:
         return frozenset({"missing_token"})
     return token_reasons(document, route, ask.claims, pool=pool, now=now)
+
+
+def method_reasons(document: dict[str, Any], ask: Ask) -> frozenset[str]:
+    """If none of the group's routes takes the method, the answer is 405."""
+    return ALLOWED if takers(document, ask) else frozenset({"method_not_allowed"})
+
+
+def takers(document: dict[str, Any], ask: Ask) -> list[dict[str, Any]]:
+    """The routes of the path's group that take the method."""
+    group = group_of(document, once_decoded(ask.path))
+    if group is None:
+        return [{}]  # "A path that matches nothing needs a valid ID token of C5's pool."
+    return [route for route in document["routes"] if route["path"] == group and takes(route.get("methods"), ask.method)]
 
 
 def takes(methods: list[str] | None, method: str) -> bool:
@@ -95,55 +118,95 @@ def takes(methods: list[str] | None, method: str) -> bool:
 # --- paths ------------------------------------------------------------------------------------------------------------
 
 
-def path_reasons(document: dict[str, Any], raw: str) -> frozenset[str]:
-    """Refuse what cannot be read, and what two backends could read as two different groups."""
+def unreadable_reasons(raw: str) -> frozenset[str]:
+    """Refuse what cannot be read, or is dangerous whatever the rules are."""
     if re.search(r"%(?![0-9A-Fa-f]{2})", raw):
         return frozenset({"malformed_url"})
-    found = set()
+    for reading, _ in readings(raw):
+        if "\0" in reading or "\\" in reading or any(is_step(name) for name in reading.split("/")):
+            return frozenset({"ambiguous_path"})
+    return ALLOWED
+
+
+def unclear_reasons(document: dict[str, Any], raw: str) -> frozenset[str]:
+    """Refuse what two backends could read as two different groups."""
     settled = group_of(document, once_decoded(raw))
     for reading, any_case in readings(raw):
-        if "\0" in reading or "\\" in reading or any(is_step(name) for name in reading.split("/")):
-            found.add("ambiguous_path")
         other = group_of(document, reading, any_case=any_case)
         # Who writes two rules that differ in case alone says that the backend tells them apart (docs/policy.md).
-        if any_case and other is not None and settled is not None and other.casefold() == settled.casefold():
+        if any_case and other is not None and settled is not None and any_cased(other) == any_cased(settled):
             continue
-        if other != settled:
-            found.add("ambiguous_path")
-    return frozenset(found)
+        if other != settled and not is_spelt_so(document, settled, reading, any_case=any_case):
+            return frozenset({"ambiguous_path"})
+    return ALLOWED
+
+
+def is_spelt_so(document: dict[str, Any], pattern: str | None, reading: str, *, any_case: bool) -> bool:
+    """A rule for `/favicon.ico` is about that very name: only what stands below a pattern can be read in other ways."""
+    base = (pattern or "").removesuffix("/*")
+    if base != re.sub(r";[^/]*", "", base) or base != trimmed(base):
+        return False  # such a pattern is a mistake: servers take what it names for something else
+    forms = changed([base, unicodedata.normalize("NFKC", base)]) if base else []
+    if any_case:
+        forms, reading = [any_cased(form) for form in forms], any_cased(reading)
+    for form in forms:
+        below = reading[len(form) :]
+        if reading.startswith(form) and (below == "" or below.startswith("/")):
+            other = group_of(document, base + below, any_case=any_case)
+            if other == pattern or (any_case and other is not None and any_cased(other) == any_cased(str(pattern))):
+                return True
+    return False
+
+
+# White space and control characters, as the Unicode database has them, and the byte order mark, which JavaScript trims.
+BLANKS = (
+    "".join(chr(code) for code in range(0x10000) if chr(code).isspace() or unicodedata.category(chr(code)) == "Cc")
+    + "\ufeff"
+)
 
 
 def is_step(name: str) -> bool:
     """A dot segment, or what becomes one when a server drops dots and spaces at its end one by one."""
-    return "." in name and not name.strip(". ")
+    return "." in name and not name.strip("." + BLANKS)
 
 
 def readings(raw: str) -> list[tuple[str, bool]]:
-    """What some backend may take the path for, and whether that backend ignores case."""
-    once = once_decoded(raw)
-    raw = fully = as_bytes(raw)
+    """What some backend may take the path for, and whether that backend ignores case and compatible forms."""
+    once = fully = unescape(raw)
     while unescape(fully) != fully:
         fully = unescape(fully)
-    literal = merged(unescape(re.sub("%2[fF]", "\x01", raw)))  # a slash that is part of a name
-    plain = [once, literal, merged(fully)]
-    plain += [merged(re.sub(r";[^/]*", "", reading)) for reading in list(plain)]
-    plain += [re.sub(r"[/. ]+$", "", reading) or "/" for reading in list(plain)]
-    return [(reading, False) for reading in plain] + [(reading, True) for reading in plain]
+    literal = unescape(re.sub("%2[fF]", "\x01", raw))  # a slash that is part of a name
+    decoded = [once, literal, fully]
+    compatible = [unicodedata.normalize("NFKC", text) for text in decoded]
+    return [(path, False) for path in changed(decoded)] + [(path, True) for path in changed(decoded + compatible)]
+
+
+def changed(decoded: list[str]) -> list[str]:
+    """Any of the changes that design section 5 lists, each made or not."""
+    found = [merged(path) for path in decoded]
+    found += [re.sub(r"(?s)[?#].*", "", path) for path in found]
+    found += [merged(re.sub(r";[^/]*", "", path)) for path in found]
+    found += [path.replace("+", " ") for path in found]
+    found += [trimmed(path) for path in found]
+    found += [re.sub(r"\.[^./]*$", "", path) if not re.search(r"/\.+[^./]*$", path) else path for path in found]
+    found += [trimmed(path) for path in found]
+    return list(dict.fromkeys(found))
+
+
+def trimmed(path: str) -> str:
+    """White space and control characters at either end of a name, dots at its end, and a final slash are dropped."""
+    names = [name.lstrip(BLANKS).rstrip("." + BLANKS) if name.strip(".") else name for name in path.split("/")]
+    return "/" + "/".join(name for name in names if name)
 
 
 def once_decoded(raw: str) -> str:
     """Segments decoded once, then merged."""
-    return merged(unescape(as_bytes(raw)))
+    return merged(unescape(raw))
 
 
 def unescape(text: str) -> str:
-    """Percent-decode once, byte by byte."""
-    return re.sub(r"%([0-9A-Fa-f]{2})", lambda match: chr(int(match[1], 16)), text)
-
-
-def as_bytes(text: str) -> str:
-    """Write each byte of UTF-8 as one character, so that text and escapes can be compared."""
-    return "".join(chr(byte) for byte in text.encode())
+    """Percent-decode once; bytes that are no UTF-8 are kept."""
+    return unquote_to_bytes(text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
 
 
 def merged(path: str) -> str:
@@ -154,15 +217,16 @@ def merged(path: str) -> str:
 def group_of(document: dict[str, Any], path: str, *, any_case: bool = False) -> str | None:
     """The first pattern that covers the path: routes with the same pattern are one group."""
     for route in document.get("routes", []):
-        pattern = as_bytes(route["path"])
+        pattern = str(route["path"])
         if covers(any_cased(pattern), any_cased(path)) if any_case else covers(pattern, path):
-            return str(route["path"])
+            return pattern
     return None
 
 
 def any_cased(text: str) -> str:
-    """Make texts equal that differ in case alone; bytes that are no UTF-8 have no case."""
-    return text.encode("latin-1").decode("utf-8", "surrogateescape").casefold()
+    """Make texts equal that differ in case or in compatible forms alone; dotless and dotted i are i."""
+    text = unicodedata.normalize("NFKC", text).replace("\u0130", "i").replace("\u0131", "i")
+    return unicodedata.normalize("NFKC", text.upper().casefold())
 
 
 def covers(pattern: str, path: str) -> bool:

@@ -29,7 +29,7 @@ def gateway_under(policy: dict | None, **settings: object) -> System:
     gateway = Gateway(
         make_settings(**settings),
         load_configuration=lambda _now: configuration,
-        load_keys=lambda pool, _now: keys_of(pool.pool_id),
+        load_keys=lambda pool, *_: keys_of(pool.pool_id),
         credentials=lambda: CREDENTIALS,
         log=lines.append,
     )

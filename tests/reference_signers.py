@@ -192,7 +192,7 @@ def make_offline_system(policy: object = None, *, credentials: Credentials = CRE
     gateway = Gateway(
         make_settings(**settings),
         load_configuration=lambda _now: configuration,
-        load_keys=lambda _pool, _now: keys,
+        load_keys=lambda *_: keys,
         credentials=lambda: credentials,
         log=lines.append,
     )

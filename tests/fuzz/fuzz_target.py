@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, unquote, unquote_to_bytes
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from tests.framework_readers import READERS
 from tests.fuzz.engine import expect, instrumented, run
 
 with instrumented():
@@ -31,6 +32,9 @@ SEEDS = (
     b"/public/%2e%2e/admin",
     b"/public;x/%252e%252e%252fadmin/",
     b"/Admin./x ?X-Amz-Date=1",
+    b"/%20admin.json/%3Fx?",
+    b"/adm%C4%B1n+;x.tar.gz%01",
+    b"/%EF%BD%81dmin%23/x",
     b"//admin//x?=1",
     b"/caf\xc3\xa9/\xf0\x9f\x98\x80?\xc3\xa9=%ff",
 )
@@ -47,6 +51,15 @@ WORDS = (
     b"%C0%AE",
     b";",
     b"//",
+    b".json",
+    b"+",
+    b"%3F",
+    b"%23",
+    b"%20",
+    b"%01",
+    b"%C4%B1",
+    b"%EF%BD%81",
+    b"%C2%A0",
     b"?",
     b"&",
 )
@@ -92,6 +105,10 @@ def check_rules(target: Target) -> None:
         first = text.split("/")[1].partition(";")[0].rstrip(". ")
         assert (first == "admin") <= (group.pattern == "/admin/*"), (path, group.pattern)
         data = unquote_to_bytes(data)
+    for reader in READERS:
+        method_and_resource = reader("GET", path, {})
+        if method_and_resource is not None and method_and_resource[1].split("/")[1] == "admin":
+            assert group.pattern == "/admin/*", (path, reader.__name__, group.pattern)
     if group.pattern == "/public/*":
         assert unquote(path).lower().startswith("/public")
 

@@ -129,7 +129,7 @@ def judge(values: list[str], keys: KeySet) -> VerifiedClaims | None:
     try:
         unverified = parse_compact(bearer_token(values, MAX_TOKEN_BYTES))
         pool = trusted_pool(unverified, CONFIGURATION)
-        claims = verify(unverified, pool, keys, leeway_s=0, now=NOW)
+        claims = verify(unverified, pool, keys, resource=None, leeway_s=0, now=NOW)
     except (AuthenticationError, MalformedRequestError) as error:
         expect(error.status in (400, 401), error)
         expect(str(error).isascii() and len(str(error)) < 500, error)

@@ -1,7 +1,9 @@
 """edge/aws.py: one signed GetParameters, one key set, credentials; whatever else comes back is unavailability."""
 
 import json
+import math
 import re
+import time
 import urllib.parse
 
 import pytest
@@ -16,9 +18,9 @@ from edge.errors import (
     KeysUnavailableError,
     UnavailableError,
 )
-from edge.fetch import Answer, Client, FetchError
+from edge.fetch import Answer, Client, FetchError, parse_endpoint
 from edge.parameters import Pool as TrustedPool
-from tests.fakes import CREDENTIALS, NOW, PREFIX, REGION, Pool, make_settings, wait_until
+from tests.fakes import CREDENTIALS, NOW, PREFIX, REGION, FakeAws, Pool, make_settings, wait_until
 
 POOL = Pool()
 TRUSTED = TrustedPool(POOL.pool_id, "eu-west-1", frozenset({POOL.issuer}), frozenset({POOL.client_id}))
@@ -110,7 +112,11 @@ def test_a_forbidden_endpoint_is_an_unavailability_that_the_log_explains(aws, mo
     """Plain http to another machine is never spoken; the error tells the operator why."""
     monkeypatch.setenv(variable, "http://192.0.2.1")
     of_ssm = variable.endswith("SSM")
-    load = (lambda: parameter_source().load(NOW)) if of_ssm else (lambda: KeySource(make_client()).load(TRUSTED, NOW))
+    load = (
+        (lambda: parameter_source().load(NOW))
+        if of_ssm
+        else (lambda: KeySource(make_client()).load(TRUSTED, POOL.issuer, NOW, math.inf))
+    )
     with pytest.raises(UnavailableError) as caught:
         load()
     assert "plain http" in caught.value.internal
@@ -123,7 +129,7 @@ def test_the_real_hosts_are_asked_over_tls(aws, monkeypatch):
     called = []
 
     class Recorder(Client):
-        def start(self, call):
+        def start(self, call, deadline=math.inf):
             called.append((call.endpoint.scheme, call.endpoint.authority, call.target))
             raise FetchError("recorded")
 
@@ -131,10 +137,11 @@ def test_the_real_hosts_are_asked_over_tls(aws, monkeypatch):
     with pytest.raises(ConfigurationUnavailableError):
         ParameterSource(recorder, make_settings()).load(NOW)
     with pytest.raises(KeysUnavailableError):
-        KeySource(recorder).load(TRUSTED, NOW)
+        KeySource(recorder).load(TRUSTED, POOL.issuer, NOW, math.inf)
     assert called == [
         ("https", f"ssm.{REGION}.amazonaws.com", "/"),
         ("https", "cognito-idp.eu-west-1.amazonaws.com", f"/{POOL.pool_id}/.well-known/jwks.json"),
+        ("https", "issuer-cognito-idp.eu-west-1.amazonaws.com", f"/{POOL.pool_id}/.well-known/jwks.json"),
     ]
 
 
@@ -280,7 +287,7 @@ def test_an_absent_policy_is_broken_where_one_is_required(aws):
 
 def test_keys_are_read_by_one_unsigned_get(aws):
     """The pool's well-known document, with no credentials: it is public."""
-    keys = KeySource(make_client()).load(TRUSTED, NOW)
+    keys = KeySource(make_client()).load(TRUSTED, POOL.issuer, NOW, math.inf)
     assert keys.get(POOL.id_kid) is not None
     [(path, headers, body)] = aws.cognito.requests
     assert path == f"/{POOL.pool_id}/.well-known/jwks.json"
@@ -293,9 +300,9 @@ def test_an_expected_pools_keys_are_asked_for_before_it_is_known(aws):
     keys = KeySource(make_client())
     keys.prepare(make_settings(expected_user_pool_id=POOL.pool_id), NOW)
     wait_until(lambda: aws.cognito.requests)
-    assert keys.load(TRUSTED, NOW).get(POOL.id_kid) is not None
+    assert keys.load(TRUSTED, POOL.issuer, NOW, math.inf).get(POOL.id_kid) is not None
     assert len(aws.cognito.requests) == 1
-    keys.load(TRUSTED, NOW)
+    keys.load(TRUSTED, POOL.issuer, NOW, math.inf)
     assert len(aws.cognito.requests) == 2, "what was asked early serves once"
 
 
@@ -307,7 +314,7 @@ def test_what_was_asked_early_serves_that_request_alone(aws, later_s):
     wait_until(lambda: aws.cognito.requests)
     rotated = Pool(id_kid="rotated")
     aws.jwks[POOL.pool_id] = rotated.jwks()
-    loaded = keys.load(TRUSTED, NOW + later_s)
+    loaded = keys.load(TRUSTED, POOL.issuer, NOW + later_s, math.inf)
     assert loaded.get("rotated") is not None
     assert loaded.get(POOL.id_kid) is None
 
@@ -319,7 +326,7 @@ def test_another_pools_keys_are_never_taken_for_the_named_ones(aws):
     keys = KeySource(make_client())
     keys.prepare(make_settings(expected_user_pool_id=other.pool_id), NOW)
     wait_until(lambda: aws.cognito.requests)
-    loaded = keys.load(TRUSTED, NOW)
+    loaded = keys.load(TRUSTED, POOL.issuer, NOW, math.inf)
     assert loaded.get(POOL.id_kid) is not None
     assert loaded.get(other.id_kid) is None
 
@@ -331,7 +338,7 @@ def test_keys_that_were_asked_for_too_early_are_asked_for_again(aws):
     keys.prepare(make_settings(expected_user_pool_id=POOL.pool_id), NOW)
     wait_until(lambda: aws.cognito.requests)
     aws.cognito.mode = "ok"
-    assert keys.load(TRUSTED, NOW).get(POOL.id_kid) is not None
+    assert keys.load(TRUSTED, POOL.issuer, NOW, math.inf).get(POOL.id_kid) is not None
 
 
 @pytest.mark.parametrize(
@@ -351,7 +358,7 @@ def test_keys_that_cannot_be_read_are_unavailable_with_a_reason_for_the_log(aws,
     """Every way of failing is told to the log, with the pool's name; the viewer learns that it is not their fault."""
     aws.cognito.mode = mode
     with pytest.raises(KeysUnavailableError, match="Nothing is known to be wrong with your token") as caught:
-        KeySource(make_client(timeout_s=0.3)).load(TRUSTED, NOW)
+        KeySource(make_client(timeout_s=0.3)).load(TRUSTED, POOL.issuer, NOW, math.inf)
     assert re.search(reason, caught.value.internal)
     assert f"keys of {POOL.pool_id}" in caught.value.internal
 
@@ -361,7 +368,7 @@ def test_a_set_without_one_usable_key_counts_as_unread(aws, document):
     """It must not turn good tokens into bad ones."""
     aws.jwks[POOL.pool_id] = document
     with pytest.raises(KeysUnavailableError):
-        KeySource(make_client()).load(TRUSTED, NOW)
+        KeySource(make_client()).load(TRUSTED, POOL.issuer, NOW, math.inf)
 
 
 def test_a_set_with_unreadable_numbers_is_unavailable_and_no_crash(aws):
@@ -369,4 +376,149 @@ def test_a_set_with_unreadable_numbers_is_unavailable_and_no_crash(aws):
     jwk = {**POOL.jwks()["keys"][0], "e": "AQA=B"}
     aws.jwks[POOL.pool_id] = {"keys": [jwk]}
     with pytest.raises(KeysUnavailableError):
-        KeySource(make_client()).load(TRUSTED, NOW)
+        KeySource(make_client()).load(TRUSTED, POOL.issuer, NOW, math.inf)
+
+
+def test_the_early_request_is_made_at_a_cold_start_alone(aws):
+    """Every later reading of the parameters has keys at hand, or asks for them when they are needed."""
+    client = make_client()
+    keys = KeySource(client)
+    settings = make_settings(expected_user_pool_id=POOL.pool_id)
+    parameters = ParameterSource(client, settings, meanwhile=lambda now: keys.prepare(settings, now))
+    parameters.load(NOW)
+    assert wait_until(lambda: len(aws.cognito.requests) == 1)
+    parameters.load(NOW + 60)
+    parameters.load(NOW + 120)
+    assert len(aws.ssm.requests) == 3
+    assert not wait_until(lambda: len(aws.cognito.requests) > 1, seconds=0.2)
+
+
+# --- whose host is asked for a pool's keys ----------------------------------------------------------------------------
+
+ORIGINAL = "cognito-idp.eu-west-1.amazonaws.com"
+UPDATED = "issuer-cognito-idp.eu-west-1.amazonaws.com"
+NAMED = "login.example.com"
+
+
+class ByHost(Client):
+    """A client for which servers on this machine stand under AWS's names; it remembers whom it called."""
+
+    def __init__(self, servers, timeout_s=2):
+        super().__init__(timeout_s=timeout_s, max_answer_bytes=100_000)
+        self.servers = servers
+        self.called = []
+
+    def connect(self, endpoint, timeout_s):
+        self.called.append(endpoint.host)
+        if endpoint.host not in self.servers:
+            raise OSError("no such host")
+        return super().connect(parse_endpoint(self.servers[endpoint.host].url), timeout_s)
+
+
+@pytest.fixture
+def hosts(aws, monkeypatch):
+    """Both of Cognito's hosts, each with a key of its own."""
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    aws.jwks[POOL.pool_id] = Pool(id_kid="of-original").jwks()
+    other = FakeAws(Pool(id_kid="of-updated"))
+    yield {ORIGINAL: aws, UPDATED: other}
+    other.close()
+
+
+def kid_from(client, host, deadline=math.inf, **pool):
+    """Return whose keys a token of that host's issuer is judged by."""
+    trusted = TRUSTED._replace(**pool)
+    keys = KeySource(client).load(trusted, f"https://{host}/{POOL.pool_id}", NOW, deadline)
+    return next(kid for kid in ("of-original", "of-updated", POOL.id_kid) if keys.get(kid) is not None)
+
+
+@pytest.mark.parametrize(("host", "kid"), [(ORIGINAL, "of-original"), (UPDATED, "of-updated")])
+def test_the_host_of_the_tokens_own_issuer_is_asked_first(hosts, host, kid):
+    """Cognito publishes keys at the path of each issuer; nobody says that both always carry the same."""
+    client = ByHost(hosts)
+    assert kid_from(client, host) == kid
+    assert client.called == [host]
+
+
+@pytest.mark.parametrize("mode", ["down", "error", "garbled", "throttled", "huge", "redirect", "hang", "drip"])
+@pytest.mark.parametrize(
+    ("host", "other", "kid"), [(ORIGINAL, UPDATED, "of-updated"), (UPDATED, ORIGINAL, "of-original")]
+)
+def test_the_other_host_is_asked_when_the_first_fails(hosts, mode, host, other, kid):
+    """Whatever ails it: a pool with the updated issuer lives on when its primary region does not."""
+    hosts[host].cognito.mode = mode
+    client = ByHost(hosts, timeout_s=0.4)
+    assert kid_from(client, host) == kid
+    assert client.called == [host, other]
+
+
+@pytest.mark.parametrize("document", [{"keys": []}, {"keys": [{"kty": "EC", "kid": "of-original"}]}, {}])
+def test_a_set_without_a_usable_key_counts_as_a_failure_of_its_host(hosts, document):
+    """The other one may have them."""
+    hosts[ORIGINAL].jwks[POOL.pool_id] = document
+    assert kid_from(ByHost(hosts), ORIGINAL) == "of-updated"
+
+
+def test_a_host_that_does_not_exist_is_no_hindrance(hosts):
+    """Not every pool has the updated issuer's host."""
+    assert kid_from(ByHost({ORIGINAL: hosts[ORIGINAL]}), UPDATED) == "of-original"
+
+
+@pytest.mark.parametrize(
+    "issuer", ["https://login.example.com", "https://login.example.com/tenant", "https://login.example.com:443/x"]
+)
+def test_an_issuer_that_the_policy_names_is_asked_first_and_then_cognito(hosts, issuer):
+    """The operator wrote it; nothing of the viewer's gets in."""
+    named = FakeAws(Pool(id_kid=POOL.id_kid))
+    try:
+        client = ByHost({**hosts, NAMED: named})
+        keys = KeySource(client).load(TRUSTED, issuer, NOW, math.inf)
+        assert keys.get(POOL.id_kid) is not None
+        assert client.called == [NAMED]
+        assert named.cognito.requests[0][0] == f"/{POOL.pool_id}/.well-known/jwks.json"
+        client = ByHost(hosts)
+        assert KeySource(client).load(TRUSTED, issuer, NOW, math.inf).get("of-original") is not None
+        assert client.called == [NAMED, ORIGINAL]
+    finally:
+        named.close()
+
+
+@pytest.mark.parametrize("issuer", ["https://user@host/x", "https://[::1/x", "https:///x", "https://a b/x", "urn:x"])
+def test_an_issuer_that_names_no_host_leaves_cognitos_own(hosts, issuer):
+    """A policy may name any text; keys come from a server or not at all."""
+    client = ByHost(hosts)
+    assert KeySource(client).load(TRUSTED, issuer, NOW, math.inf).get("of-original") is not None
+    assert client.called == [ORIGINAL]
+
+
+def test_when_every_host_fails_the_log_hears_of_each(hosts):
+    """Two reasons, one error, and nothing of it for the viewer."""
+    hosts[ORIGINAL].cognito.mode = "error"
+    hosts[UPDATED].cognito.mode = "garbled"
+    with pytest.raises(KeysUnavailableError) as caught:
+        kid_from(ByHost(hosts), UPDATED)
+    assert re.search("not valid JSON.*answered 500", caught.value.internal)
+    assert "500" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("left_s", "asked"), [(0.5, 2), (0.2, 1), (-1, 0)])
+def test_nobody_is_waited_for_beyond_the_requests_deadline(hosts, left_s, asked):
+    """Both hosts hang: an attempt takes its 0.3 s, the other what is left of the request's time."""
+    for server in hosts.values():
+        server.cognito.mode = "hang"
+    client = ByHost(hosts, timeout_s=0.3)
+    begun = time.monotonic()
+    with pytest.raises(KeysUnavailableError):
+        kid_from(client, ORIGINAL, deadline=begun + left_s)
+    assert time.monotonic() - begun < max(left_s, 0) + 0.25
+    assert len(client.called) == asked
+
+
+@pytest.mark.parametrize("host", [ORIGINAL, UPDATED])
+def test_what_was_asked_early_counts_whichever_issuer_the_token_names(hosts, host):
+    """One key set a pool: a cold start does not ask twice."""
+    client = ByHost(hosts)
+    keys = KeySource(client)
+    keys.prepare(make_settings(expected_user_pool_id=POOL.pool_id), NOW)
+    assert keys.load(TRUSTED, f"https://{host}/{POOL.pool_id}", NOW, math.inf).get("of-original") is not None
+    assert client.called == [ORIGINAL]

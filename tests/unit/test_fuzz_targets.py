@@ -67,7 +67,7 @@ def test_the_token_target_notices_a_strangers_signature(monkeypatch):
 
 def test_the_event_target_notices_an_open_door(monkeypatch):
     """An edge that sent everything on would be found."""
-    monkeypatch.setattr("edge.gateway.Gateway._identify", lambda *args: None)
+    monkeypatch.setattr("edge.gateway.Gateway._authorize", lambda *args: None)
     with pytest.raises(AssertionError):
         fuzz_event.target(b"\0")
 

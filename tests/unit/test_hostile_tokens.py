@@ -492,6 +492,7 @@ def test_client_ids_may_be_several_and_belong_to_their_pool(aws):
 def test_the_claims_are_judged_by_the_pool_whose_key_signed():
     """Whoever chose the pool, check_claims asks again whether iss is that pool's."""
     expected = {"client_ids": {POOL.client_id}, "pool_id": POOL.pool_id, "payload": "", "is_access_typ": False}
+    expected["resource"] = None
     assert check_claims(POOL.id_claims(), issuers={POOL.issuer}, leeway_s=0, now=NOW, **expected).sub
     with pytest.raises(WrongIssuerError):
         check_claims(POOL.id_claims(), issuers={OTHER.issuer}, leeway_s=0, now=NOW, **expected)
