@@ -98,8 +98,8 @@ class EdgeGateway(Construct):
             parameters_in: The stack in which the parameters stand, in any region; None for the gateway's own. A pool
                 that is made in another region wants its own stack here.
             settings: Further entries of ``settings.json`` (see ``edge/settings.py``); literal values, no CDK tokens.
-            signing: Who signs the requests: ``sigv4`` (the edge function) or ``oac`` (CloudFront, afterwards). See
-                ``docs/adr/0006-signing-modes.md``.
+            signing: Who signs the requests: ``sigv4`` (the edge function; recommended) or ``oac`` (CloudFront, afterwards).
+                See ``docs/adr/0006-signing-modes.md``.
             distribution_id: With ``oac``, the id that the first deployment gave the distribution: functions then believe
                 this one alone, and not any of the account's. It cannot be referred to without a circle.
             edge_role_name: A name for the edge role, unique in the account; needed with ``sigv4`` if a function is in

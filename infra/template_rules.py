@@ -2,18 +2,19 @@
 
 Behaviours that somebody adds to the distribution, L1 properties, escape hatches: CDK, cfn-lint and cdk-nag say nothing
 about most of this, and the deployment would fail, or the gateway would be walked around. The rules are pure functions of
-a template; ``TemplateRules`` is what CDK calls.
+templates; ``TemplateRules`` is what CDK calls. Those about other resources than the gateway's are in ``ways_past.py``.
 """
 
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import aws_cdk as cdk
 import jsii
+
+from .references import CUSTOM, Place, Stage, Template, having, leads_to, place_of, read_templates, references, texts
+from .ways_past import Inside, functions_of, other_distribution_faults, other_url_faults, permission_faults
 
 Resource = Mapping[str, Any]
 
@@ -23,6 +24,14 @@ ALL_VIEWER_EXCEPT_HOST_HEADER: Final = "b689b0a8-53d0-40ab-baf2-68738e2966ac"
 # A CloudFront limit for functions at the edge, whatever the event.
 # Source: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html
 _MAX_TIMEOUT_S: Final = 30
+
+# The calls by which a CloudFront function chooses where a request goes.
+# Source: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/helper-functions-origin-modification.html
+_CHOOSERS: Final = ("selectRequestOriginById", "updateRequestOrigin", "createRequestOriginGroup")
+
+# What an origin access control can be for, beside function URLs.
+# Source: https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_OriginAccessControlConfig.html
+_OTHER_ORIGINS: Final = ("s3", "mediastore", "mediapackagev2")
 
 _LOOPBACK: Final = re.compile(r"http://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]+)?(?:/.*)?")
 
@@ -95,62 +104,133 @@ def client_faults(client: Resource, path: str) -> Iterator[str]:
             )
 
 
-def distribution_faults(distribution: Resource, *, version: str, access_control: str | None) -> Iterator[str]:
-    """Yield what would open the gateway, or break it, in a distribution.
+def distribution_faults(
+    distribution: Place, stage: Stage, *, version: str, access_control: str | None, urls: Collection[str]
+) -> Iterator[str]:
+    """Yield what would open the gateway, or break it, in its own distribution.
 
-    An origin is the gateway's if any behaviour that runs the edge function leads to it, or if CloudFront signs for it.
-    Other behaviours (a static site in a bucket) are their owner's business.
+    An origin is the gateway's if it leads to a function URL behind it, whatever its name; and also if a behaviour that
+    runs the edge function leads to it. Other behaviours (a static site in a bucket) are their owner's business.
 
     Args:
-        distribution: The ``AWS::CloudFront::Distribution``.
+        distribution: The gateway's.
+        stage: All templates.
         version: Logical id of the edge function's version.
         access_control: Logical id of the origin access control; None where the edge function signs.
+        urls: The function URLs behind the gateway, by ``Place.reference``.
     """
-    config = distribution["Properties"]["DistributionConfig"]
-    behaviours = [("*", config["DefaultCacheBehavior"])]
-    behaviours += [(one["PathPattern"], one) for one in config.get("CacheBehaviors") or []]
-    signed_by_cloudfront = {
-        origin["Id"]: origin["OriginAccessControlId"]
-        for origin in config.get("Origins") or []
-        if origin.get("OriginAccessControlId")
+    here, config = distribution.template, distribution.properties
+    behaviours, origins, groups = (list(having(key, config)) for key in ("TargetOriginId", "DomainName", "Members"))
+    ours = {Place(here, access_control).reference} if access_control else set()
+
+    def each(value: Any) -> set[str]:
+        return texts(value, here, stage)
+
+    def targets(behaviour: Resource) -> set[str]:
+        # An origin group leads to each of its members. Lambda@Edge runs for every one that is tried.
+        # Source: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/high_availability_origin_failover.html
+        named = each(behaviour["TargetOriginId"])
+        return named.union(*(each(group["Members"]) for group in groups if each(group.get("Id")) & named))
+
+    guarded = {
+        name
+        for origin in origins
+        if leads_to(origin["DomainName"], here, stage) & set(urls)
+        for name in each(origin.get("Id"))
     }
-    ours = {"Fn::GetAtt": [access_control, "Id"]} if access_control else None
-    guarded = {one["TargetOriginId"] for _, one in behaviours if _runs(one, version)}
-    guarded |= {name for name, control in signed_by_cloudfront.items() if control == ours}
-    for pattern, behaviour in behaviours:
-        if behaviour["TargetOriginId"] in guarded:
-            yield from _behaviour_faults(pattern, behaviour, version)
-    for origin_id in sorted(guarded):
-        control = signed_by_cloudfront.get(origin_id)
-        if ours is None and control is not None:
-            yield (
-                f"origin {origin_id} has an origin access control, but signing='sigv4': CloudFront would put its own "
-                "signature in place of the edge function's; remove the origin access control, or give signing='oac'"
-            )
-        if ours is not None and control != ours:
-            yield (
-                f"origin {origin_id} lacks the gateway's origin access control, but signing='oac': nobody would sign, and "
-                "the function URL would refuse every request; leave the origin as EdgeGateway made it, or give signing='sigv4'"
-            )
+    guarded = guarded.union(*(targets(one) for one in behaviours if _runs(one, version)))
+    if any(having("Fn::Transform", config)):
+        yield "the gateway's distribution holds an Fn::Transform: where it leads is decided at deploy; write it out"
+    for behaviour in behaviours:
+        # A target that a parameter decides may be any.
+        if targets(behaviour) & guarded or any(map(references, targets(behaviour))):
+            yield from _behaviour_faults(behaviour, version)
+        elif access_control:
+            yield from _chooser_faults(behaviour, here, stage)
+    for origin in origins:
+        if each(origin.get("Id")) & guarded:
+            yield from _control_faults(origin, each(origin.get("OriginAccessControlId")) - {""}, ours)
+        else:
+            yield from _unknown_origin_faults(origin, here, stage)
 
 
 def _runs(behaviour: Resource, version: str) -> bool:
-    associations = behaviour.get("LambdaFunctionAssociations") or []
-    return any(association.get("LambdaFunctionARN") == {"Ref": version} for association in associations)
+    return any(association.get("LambdaFunctionARN") == {"Ref": version} for association in _associations(behaviour))
 
 
-def _behaviour_faults(pattern: str, behaviour: Resource, version: str) -> Iterator[str]:
-    associations = [
-        association
-        for association in behaviour.get("LambdaFunctionAssociations") or []
-        if association.get("EventType") == "origin-request"
-    ]
+def _associations(behaviour: Resource) -> list[Resource]:
+    """Return the edge functions of a behaviour, as far as no condition decides whether they run."""
+    found = behaviour.get("LambdaFunctionAssociations")
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _control_faults(origin: Resource, controls: Collection[str], ours: Collection[str]) -> Iterator[str]:
+    if controls and not ours:
+        yield (
+            f"origin {origin.get('Id')} has an origin access control, but signing='sigv4': CloudFront would put its own "
+            "signature in place of the edge function's; remove the origin access control, or give signing='oac'"
+        )
+    if ours and controls != ours:
+        yield (
+            f"origin {origin.get('Id')} lacks the gateway's origin access control, but signing='oac': without one nobody "
+            "signs, and another one is for other requests than the gateway's; leave the origin as EdgeGateway made it, "
+            "or give signing='sigv4'"
+        )
+
+
+def _unknown_origin_faults(origin: Resource, here: Template, stage: Stage) -> Iterator[str]:
+    """Yield that CloudFront would sign, unchecked, for what may be a function behind the gateway."""
+    control = texts(origin.get("OriginAccessControlId"), here, stage) - {""}
+    hosts = sorted(host for host in texts(origin["DomainName"], here, stage) if _may_be_a_function(host, stage))
+    if hosts and any(_signs_for_functions(one, stage) for one in control):
+        yield (
+            f"origin {origin.get('Id')} leads to {hosts[0]}, with an origin access control for function URLs and without the "
+            "edge function: the construct cannot see that this is no function behind the gateway, for which CloudFront would "
+            "sign unchecked requests; refer to a function URL of this app, or put the origin into another distribution"
+        )
+
+
+def _may_be_a_function(host: str, stage: Stage) -> bool:
+    found = [place_of(reference, stage) for reference in references(host)]
+    return ".lambda-url." in host or any(place is None or place.type.startswith(CUSTOM) for place in found)
+
+
+def _signs_for_functions(control: str, stage: Stage) -> bool:
+    """Say whether an origin access control may be one for function URLs."""
+    place = place_of(control, stage)
+    if place is None or place.type != "AWS::CloudFront::OriginAccessControl":
+        return True
+    kinds = having("OriginAccessControlOriginType", place.properties)
+    return any(kind["OriginAccessControlOriginType"] not in _OTHER_ORIGINS for kind in kinds)
+
+
+def _chooser_faults(behaviour: Resource, here: Template, stage: Stage) -> Iterator[str]:
+    """Yield a CloudFront function that may choose a function behind the gateway, where the edge function does not run."""
+    for reference in sorted(leads_to(behaviour.get("FunctionAssociations"), here, stage)):
+        place = place_of(reference, stage)
+        code = texts(place.properties.get("FunctionCode"), place.template, stage) if place else set()
+        if calls := [call for call in _CHOOSERS if any(call in text for text in code)]:
+            yield (
+                f"behaviour {_pattern(behaviour)} does not run the edge function, and its CloudFront function calls {calls[0]}: "
+                "with signing='oac' CloudFront would sign requests that it sends to a function behind the gateway; remove the "
+                "call, or give signing='sigv4'"
+            )
+
+
+def _pattern(behaviour: Resource) -> str:
+    return str(behaviour.get("PathPattern", "*"))
+
+
+def _behaviour_faults(behaviour: Resource, version: str) -> Iterator[str]:
+    pattern = _pattern(behaviour)
+    associations = [one for one in _associations(behaviour) if one.get("EventType") == "origin-request"]
     if not any(association.get("LambdaFunctionARN") == {"Ref": version} for association in associations):
         yield (
             f"behaviour {pattern} leads to a function behind the gateway without running the edge function at "
             "origin-request, so that no token is checked there; give the path to EdgeGateway in functions={…}"
         )
-    elif not all(association.get("IncludeBody") is True for association in associations):
+        return  # which settles the rest as well
+    if not all(association.get("IncludeBody") is True for association in associations):
         yield (
             f"behaviour {pattern} does not show the body to the edge function, so that requests with one cannot be signed; "
             "set include_body=True"
@@ -225,41 +305,66 @@ class TemplateRules:
         Raises:
             ValueError: Naming every fault, each with what to change.
         """
-        paths = {Path(path).name: Path(path) for path in context.template_paths}
-        faults = list(self._faults(paths))
+        faults = list(self._faults(read_templates(context.template_paths)))
         if faults:
             raise ValueError("; ".join(faults))
         return cdk.PolicyValidationPluginReport(success=True, violations=[])
 
-    def _faults(self, paths: Mapping[str, Path]) -> Iterator[str]:
+    def _faults(self, stage: Stage) -> Iterator[str]:
         watched = self._watched
-        if function := _find(paths, watched.edge_function):
-            yield from edge_function_faults(function)
+        parts = (watched.distribution, watched.edge_function, *watched.urls, *watched.pools, *watched.clients)
+        found = {part: place for part in parts if (place := _find(stage, part))}
+        if lost := [part.node.path for part in parts if part not in found]:
+            yield (
+                f"no template of the gateway's stage holds {', '.join(lost)}, so that the construct cannot look at it again; "
+                "put it into a stack of that stage (of nested stacks, only CDK's default synthesizer says where they are)"
+            )
+            return
+        yield from edge_function_faults(_resource(found[watched.edge_function]))
         for constructs, rule in (
             (watched.urls, function_url_faults),
             (watched.pools, user_pool_faults),
             (watched.clients, client_faults),
         ):
             for construct in constructs:
-                if resource := _find(paths, construct):
-                    yield from rule(resource, (construct.node.scope or construct).node.path)
-        if distribution := _find(paths, watched.distribution):
-            control = watched.access_control
-            yield from distribution_faults(
-                distribution,
-                version=_logical_id(watched.version),
-                access_control=_logical_id(control) if control else None,
-            )
+                yield from rule(_resource(found[construct]), _path(construct))
+        control = watched.access_control
+        urls = {found[url]: _path(url) for url in watched.urls}
+        inside = Inside(
+            distribution=found[watched.distribution],
+            path=_path(watched.distribution),
+            urls={place.reference: path for place, path in urls.items()},
+            functions={
+                function: path
+                for place, path in urls.items()
+                for function in functions_of(place.properties.get("TargetFunctionArn"), place.template, stage)
+            },
+        )
+        yield from distribution_faults(
+            inside.distribution,
+            stage,
+            version=_logical_id(watched.version),
+            access_control=_logical_id(control) if control else None,
+            urls=inside.urls,
+        )
+        for past in (other_distribution_faults, other_url_faults, permission_faults):
+            yield from past(stage, inside)
+
+
+def _path(construct: cdk.CfnResource) -> str:
+    return (construct.node.scope or construct).node.path
+
+
+def _resource(place: Place) -> Resource:
+    return {"Properties": place.properties}
 
 
 def _logical_id(resource: cdk.CfnResource) -> str:
     return str(cdk.Stack.of(resource).resolve(resource.logical_id))
 
 
-def _find(paths: Mapping[str, Path], resource: cdk.CfnResource) -> Resource | None:
-    """Return a resource as it stands in its template; None if this run does not synthesise its stack."""
-    path = paths.get(cdk.Stack.of(resource).template_file)
-    if path is None:
-        return None
-    found: Resource | None = json.loads(path.read_bytes())["Resources"].get(_logical_id(resource))
-    return found
+def _find(stage: Stage, resource: cdk.CfnResource) -> Place | None:
+    """Return a resource as it stands in its template."""
+    file = cdk.Stack.of(resource).template_file
+    found = (Place(template, _logical_id(resource)) for template in stage if template.file == file)
+    return next((place for place in found if place.type), None)

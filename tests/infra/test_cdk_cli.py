@@ -78,7 +78,7 @@ class Account:
 def account(tmp_path, monkeypatch):
     """An account that nobody bootstrapped, without IAM: the emulator does not know the condition keys of CDK's roles."""
     real = emulator.environment
-    monkeypatch.setattr(emulator, "environment", lambda port, folder: {**real(port, folder), "AUTH": "false"})
+    monkeypatch.setattr(emulator, "environment", lambda *given: {**real(*given), "AUTH": "false"})
     with running_emulator(tmp_path / "emulator") as running:
         yield Account(running.url)
 

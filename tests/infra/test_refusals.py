@@ -3,8 +3,10 @@
 import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_certificatemanager as acm
+from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk import aws_cloudfront_origins as cloudfront_origins
 from aws_cdk import aws_cognito as cognito
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk.assertions import Match, Template
 
@@ -19,9 +21,9 @@ WEB_ACL = f"arn:aws:wafv2:us-east-1:{ACCOUNT}:global/webacl/shield/0a1b2c"
 class OtherApp:
     """Somebody's app with a function and a pool, about to attach the gateway; valid until a test breaks one thing."""
 
-    def __init__(self, *, region="us-east-1", account=None, pool=None, client=None, url=None):
+    def __init__(self, *, region="us-east-1", account=None, pool=None, client=None, url=None, **stack):
         self.app = cdk.App(analytics_reporting=False, builtin_cloud_formation_validation=False)
-        self.stack = cdk.Stack(self.app, "Theirs", env=cdk.Environment(region=region, account=account))
+        self.stack = cdk.Stack(self.app, "Theirs", env=cdk.Environment(region=region, account=account), **stack)
         self.function = lambda_.Function(
             self.stack,
             "Function",
@@ -350,6 +352,214 @@ def test_a_static_site_beside_the_gateway_is_its_owners_business(signing):
     gateway = theirs.attach(signing=signing)
     gateway.distribution.add_behavior("/site/*", cloudfront_origins.HttpOrigin("site.example.com"))
     theirs.template().resource_count_is("AWS::CloudFront::Distribution", 1)
+
+
+def _function(scope, name="Other", **arguments):
+    return lambda_.Function(
+        scope,
+        name,
+        runtime=lambda_.Runtime.PYTHON_3_13,
+        handler="index.handler",
+        code=lambda_.Code.from_inline("def handler(event, context): pass"),
+        **arguments,
+    )
+
+
+def _distribution(scope, url):
+    return cloudfront.Distribution(
+        scope,
+        "Second",
+        default_behavior=cloudfront.BehaviorOptions(
+            origin=cloudfront_origins.FunctionUrlOrigin.with_origin_access_control(url)
+        ),
+    )
+
+
+def _second_origin(theirs, gateway):
+    origin = cloudfront_origins.FunctionUrlOrigin.with_origin_access_control(theirs.url)
+    gateway.distribution.add_behavior("/open/*", origin)
+
+
+def _origin_group(theirs, gateway):
+    origin = cloudfront_origins.FunctionUrlOrigin(theirs.url)
+    backup = cloudfront_origins.HttpOrigin("backup.example.com")
+    group = cloudfront_origins.OriginGroup(primary_origin=backup, fallback_origin=origin)
+    gateway.distribution.add_behavior("/open/*", group)
+
+
+def _gateways_origin_in_a_group(_theirs, gateway):
+    resource = gateway.distribution.node.default_child
+    origin = cdk.Names.unique_id(gateway.distribution.node.find_child("Origin1"))
+    members = [{"OriginId": "backup"}, {"OriginId": origin}]
+    group = {"Id": "g", "Members": {"Quantity": 2, "Items": members}}
+    resource.add_property_override("DistributionConfig.OriginGroups", {"Quantity": 1, "Items": [group]})
+    behaviour = {"PathPattern": "/open/*", "TargetOriginId": "g", "ViewerProtocolPolicy": "https-only"}
+    resource.add_property_override("DistributionConfig.CacheBehaviors", [behaviour])
+
+
+def _public_alias_url(theirs, _gateway):
+    alias = lambda_.Alias(theirs.stack, "Alias", alias_name="live", version=theirs.function.current_version)
+    alias.add_function_url(auth_type=lambda_.FunctionUrlAuthType.NONE)
+
+
+def _signed_alias_url(theirs, _gateway):
+    alias = lambda_.Alias(theirs.stack, "Alias", alias_name="live", version=theirs.function.current_version)
+    alias.add_function_url(auth_type=lambda_.FunctionUrlAuthType.AWS_IAM)
+
+
+def _second_distribution(theirs, _gateway):
+    _distribution(theirs.stack, theirs.url)
+
+
+def _distribution_in_another_stack(theirs, _gateway):
+    _distribution(cdk.Stack(theirs.app, "Another", env=cdk.Environment(region="us-east-1")), theirs.url)
+
+
+def _distribution_in_another_region(theirs, _gateway):
+    stack = cdk.Stack(theirs.app, "Far", env=cdk.Environment(region="eu-west-1"), cross_region_references=True)
+    _distribution(stack, theirs.url)
+
+
+def _distribution_in_a_nested_stack(theirs, _gateway):
+    _distribution(cdk.NestedStack(theirs.stack, "Nested"), theirs.url)
+
+
+def _second_gateway(theirs, _gateway):
+    EdgeGateway(
+        theirs.stack,
+        "Again",
+        functions={"/*": theirs.url},
+        user_pool=theirs.pool,
+        clients=[theirs.client],
+        parameter_prefix="/again",
+        signing=_gateway.signing,
+        bytecode="none",
+    )
+
+
+def _another_account(theirs, _gateway):
+    theirs.function.grant_invoke_url(iam.AccountPrincipal("111122223333"))
+
+
+def _anybody(theirs, _gateway):
+    theirs.function.add_permission("Anybody", principal=iam.OrganizationPrincipal("o-abcdefghij"))
+
+
+NO_TOKEN = "behaviour /open/* leads to a function behind the gateway without running the edge function"
+OTHER_DISTRIBUTION = (
+    "which is behind the gateway Theirs/Gateway/Distribution: it does not run this gateway's edge function"
+)
+OTHER_URL = "leads to the same function as Theirs/Function/FunctionUrl, which is behind the gateway"
+
+
+class TestWaysPast:
+    """Whatever else in the app leads to a function behind the gateway, by the constructs that people use."""
+
+    @pytest.fixture(params=["sigv4", "oac"])
+    def signing(self, request):
+        return request.param
+
+    @staticmethod
+    def attached(change, signing):
+        theirs = OtherApp()
+        if change is _distribution_in_another_region:
+            theirs = OtherApp(cross_region_references=True)
+        change(theirs, theirs.attach(signing=signing))
+        return theirs
+
+    @pytest.mark.parametrize(
+        ("change", "message", "remedy"),
+        [
+            (_second_origin, NO_TOKEN, "give the path to EdgeGateway in functions={…}"),
+            (_gateways_origin_in_a_group, NO_TOKEN, "give the path to EdgeGateway in functions={…}"),
+            (_public_alias_url, f"(auth type NONE) {OTHER_URL}", "give it to EdgeGateway in functions={…} as well"),
+            (_second_distribution, OTHER_DISTRIBUTION, "remove that origin"),
+        ],
+    )
+    def test_it_is_refused_in_both_modes(self, change, message, remedy, signing, capfd):
+        """Each with what to change."""
+        refused = self.attached(change, signing).refused_at_synthesis(capfd)
+        assert message in refused
+        assert remedy in refused
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (_origin_group, NO_TOKEN),
+            (_signed_alias_url, f"(auth type AWS_IAM) {OTHER_URL}"),
+            (_distribution_in_another_stack, OTHER_DISTRIBUTION),
+            (_distribution_in_another_region, OTHER_DISTRIBUTION),
+            (_distribution_in_a_nested_stack, OTHER_DISTRIBUTION),
+            (_second_gateway, OTHER_DISTRIBUTION),
+            (
+                _another_account,
+                "lets in 111122223333, of which the construct cannot see that it belongs to this account",
+            ),
+            (_anybody, "lets in everybody of o-abcdefghij (Principal *), past the token check; remove it"),
+        ],
+    )
+    def test_so_are_its_neighbours(self, change, message, capfd):
+        """Wherever in the app they stand."""
+        assert message in self.attached(change, "oac").refused_at_synthesis(capfd)
+
+    @pytest.mark.parametrize("open_way", [False, True])
+    def test_a_gateway_in_a_nested_stack_of_a_stage_is_looked_at_as_well(self, open_way, capfd):
+        """CDK does not list nested templates, and a stage has a folder of its own."""
+        theirs = OtherApp()
+        stage = cdk.Stage(theirs.app, "Prod", env=cdk.Environment(region="us-east-1", account=ACCOUNT))
+        nested = cdk.NestedStack(cdk.NestedStack(cdk.Stack(stage, "Outer"), "Middle"), "Inner")
+        function = _function(nested)
+        url = function.add_function_url(auth_type=lambda_.FunctionUrlAuthType.AWS_IAM)
+        gateway = EdgeGateway(nested, "Gateway", functions={"/*": url}, signing="oac", bytecode="none")
+        function.add_permission("Own", principal=iam.AccountPrincipal(ACCOUNT))
+        if not open_way:
+            theirs.app.synth()
+            return
+        function.add_permission("Anybody", principal=iam.AnyPrincipal())
+        origin = cloudfront_origins.FunctionUrlOrigin.with_origin_access_control(url)
+        gateway.distribution.add_behavior("/open/*", origin)
+        refused = theirs.refused_at_synthesis(capfd)
+        assert "lets in anybody (Principal *)" in refused
+        assert NO_TOKEN in refused
+
+    def test_a_gateway_whose_template_nobody_can_find_is_refused(self, capfd):
+        """Rather than passed unseen: with the legacy synthesizer no file says where a nested stack's template is."""
+        theirs = OtherApp()
+        outer = cdk.Stack(
+            theirs.app,
+            "Outer",
+            env=cdk.Environment(region="us-east-1"),
+            synthesizer=cdk.LegacyStackSynthesizer(),
+        )
+        nested = cdk.NestedStack(outer, "Inner")
+        url = _function(nested).add_function_url(auth_type=lambda_.FunctionUrlAuthType.AWS_IAM)
+        EdgeGateway(nested, "Gateway", functions={"/*": url}, bytecode="none")
+        refused = theirs.refused_at_synthesis(capfd)
+        assert "no template of the gateway's stage holds Outer/Inner/Gateway/Distribution/Resource" in refused
+        assert "put it into a stack of that stage" in refused
+
+    def test_what_leads_elsewhere_or_is_given_to_the_gateway_is_taken(self, signing):
+        """Two URLs of one function, events of services, this account and distribution, functions of no business of the gateway."""
+        theirs = OtherApp()
+        live = lambda_.Alias(theirs.stack, "Live", alias_name="live", version=theirs.function.current_version)
+        given = live.add_function_url(auth_type=lambda_.FunctionUrlAuthType.AWS_IAM)
+        gateway = theirs.attach(functions={"/api/*": theirs.url, "/live/*": given}, signing=signing)
+        for service in ("s3", "events"):
+            theirs.function.grant_invoke(iam.ServicePrincipal(f"{service}.amazonaws.com"))
+        theirs.function.add_permission("Own", principal=iam.AccountRootPrincipal())
+        theirs.function.add_permission(
+            "CloudFront",
+            principal=iam.ServicePrincipal("cloudfront.amazonaws.com"),
+            source_arn=gateway.distribution.distribution_arn,
+        )
+        theirs.function.grant_invoke_url(iam.Role(theirs.stack, "Role", assumed_by=iam.AccountRootPrincipal()))
+        other = _function(theirs.stack).add_function_url(auth_type=lambda_.FunctionUrlAuthType.AWS_IAM)
+        _distribution(theirs.stack, other)
+        signed = cloudfront_origins.FunctionUrlOrigin.with_origin_access_control(other)
+        gateway.distribution.add_behavior("/other/*", signed)
+        public = _function(theirs.stack, "Public").add_function_url(auth_type=lambda_.FunctionUrlAuthType.NONE)
+        gateway.distribution.add_behavior("/public/*", cloudfront_origins.FunctionUrlOrigin(public))
+        theirs.template().resource_count_is("AWS::Lambda::Url", 4)
 
 
 @pytest.mark.parametrize("signing", ["oac4", "SIGV4", "", None])
