@@ -121,7 +121,6 @@ class Pending:
         self._timeout_s = timeout_s
         self._deadline = time.monotonic() + timeout_s
         self._done = threading.Event()
-        self._abandoned = False
         self._connection: socket.socket | None = None
         self._answer: Answer | None = None
         self._failure = "no answer in time"
@@ -138,7 +137,6 @@ class Pending:
             FetchError: There is none; by then at the latest the connection is closed.
         """
         if not self._done.wait(self._deadline - time.monotonic()):
-            self._abandoned = True
             _close(self._connection)
             raise FetchError(f"no answer from {self._call.endpoint.authority} within {self._timeout_s:.2g} s")
         if self._answer is None:
@@ -159,24 +157,22 @@ class Pending:
             # The server may have closed it meanwhile, or the path to it may be gone without a word: half of the time is
             # left for a new one. Both calls we make are reads, and safe to repeat.
             with contextlib.suppress(OSError, HttpError):
-                return self._attempt(kept, (self._deadline - time.monotonic()) / 2)
-            if self._abandoned:
-                raise FetchError("abandoned")
+                return self._attempt(kept, share=0.5)
+        connection = self._client.connect(self._call.endpoint, self._time_left())
+        return self._attempt(connection)
+
+    def _time_left(self) -> float:
         timeout_s = self._deadline - time.monotonic()
         if timeout_s <= 0:
             raise FetchError("no time left")
-        connection = self._client.connect(self._call.endpoint, timeout_s)
-        return self._attempt(connection, self._deadline - time.monotonic())
+        return timeout_s
 
-    def _attempt(self, connection: socket.socket, timeout_s: float) -> Answer:
+    def _attempt(self, connection: socket.socket, share: float = 1) -> Answer:
+        # Before the clock is read: whoever gives up closes this connection, or gave up at a deadline that has passed.
         self._connection = connection
         call = self._call
         try:
-            if timeout_s <= 0:
-                raise FetchError("no time left")
-            if self._abandoned:
-                raise FetchError("abandoned")
-            connection.settimeout(timeout_s)
+            connection.settimeout(self._time_left() * share)
             headers = {"Host": call.endpoint.authority, "Accept-Encoding": "identity", **call.headers}
             connection.sendall(write_request(call.method, call.endpoint.path + call.target, headers, call.body))
             reader = AnswerReader(self._client.max_answer_bytes)
@@ -185,7 +181,7 @@ class Pending:
         except BaseException:
             _close(connection)
             raise
-        if reader.reusable and not self._abandoned:
+        if reader.reusable:
             self._client.keep(call.endpoint, connection)
         else:
             _close(connection)

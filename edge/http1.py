@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-# What an answer's head may have at most, in bytes and in headers.
+# What an answer may have at most beside its content: bytes of head, framing and trailers (as many again as content is allowed, for
+# small chunks), and headers.
 MAX_HEAD_BYTES = 65_536
 MAX_HEADERS = 100
 
@@ -64,7 +65,7 @@ class AnswerReader:
         self.reusable = False
         self._max_body_bytes = max_body_bytes
         self._received = self._headers = self._length = 0
-        self._in_head = self._bounded = False
+        self._bounded = False
         self._pieces: list[bytes] = []
         self._parser = HttpResponseParser(self)
 
@@ -89,9 +90,8 @@ class AnswerReader:
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
-            if not self.complete:  # else it is what came in excess
+            if not self.complete:  # else it is what came in excess, which `on_message_begin` has seen
                 raise HttpError(f"the answer is no HTTP: {error.__context__ or error}") from None
-            self.reusable = False
         if self._length > self._max_body_bytes:
             raise HttpError(f"the answer is longer than {self._max_body_bytes} bytes")
         if self._headers > MAX_HEADERS or self._received - self._length > MAX_HEAD_BYTES + self._max_body_bytes:
@@ -107,19 +107,17 @@ class AnswerReader:
 
     def on_message_begin(self) -> None:
         """Take the parser's word that an answer begins."""
-        self._in_head, self._bounded = True, False
         if self.complete:
             self.reusable = False
 
     def on_header(self, name: bytes, _value: bytes) -> None:
         """Take a header, or a trailer, from the parser."""
         self._headers += 1
-        if self._in_head and name.lower() in (b"content-length", b"transfer-encoding"):
+        if name.lower() in (b"content-length", b"transfer-encoding"):
             self._bounded = True
 
     def on_headers_complete(self) -> None:
         """Take the parser's word that the head has ended."""
-        self._in_head = False
         if not self.complete:
             status = self._parser.get_status_code()
             if status < 200 and self._bounded:  # "MUST NOT send": RFC 9110 §8.6, RFC 9112 §6.1

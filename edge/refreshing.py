@@ -107,6 +107,7 @@ class Refreshing(Generic[T]):
         if self._attempted_at - MAX_OVERTAKING_S <= now < self._attempted_at + self._cooldown_s:
             return False
         self._attempted_at = now
+        self._failure = UnavailableError("Not read.")  # whatever ends the attempt, until it has ended well
         try:
             value = self._load(now, *how)
         except UnavailableError as error:

@@ -35,11 +35,20 @@ def test_metadata_is_public_at_the_hosts_and_the_resources_own_path(system, path
 
 
 def test_any_page_may_read_the_metadata(system):
-    """It holds no secret, and browser clients ask before they have an origin that anyone knows."""
-    assert headers_of(system(uri=ROOT))["access-control-allow-origin"] == "*"
+    """It holds no secret, and browser clients ask before they have an origin that anyone knows; these headers, no other."""
+    common = {
+        "access-control-allow-origin": "*",
+        "cache-control": "public, max-age=300",
+        "x-content-type-options": "nosniff",
+    }
+    assert headers_of(system(uri=ROOT)) == {**common, "content-type": "application/json"}
     preflight = system(uri=ROOT, method="OPTIONS", headers={"origin": "https://a.example"})
     assert preflight["status"] == "204"
-    assert headers_of(preflight)["access-control-allow-origin"] == "*"
+    assert headers_of(preflight) == {
+        **common,
+        "access-control-allow-methods": "GET, HEAD",
+        "access-control-allow-headers": "*",
+    }
     assert system.log[-1]["status"] == 204
 
 

@@ -12,6 +12,7 @@ import sysconfig
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cryptography import x509
@@ -294,10 +295,44 @@ def test_time_is_bounded_while_a_name_is_resolved(monkeypatch):
     assert wait_until(lambda: not any(thread.name == "fetch" for thread in threading.enumerate()))
 
 
-def test_an_abandoned_exchange_ends_its_thread_and_closes_its_connection(serve):
-    """Nothing is left behind by a server that hangs: no thread, no kept connection."""
-    using = client(timeout_s=0.2)
-    server = serve(hangs_after_the_request)
+@pytest.mark.parametrize(("timeout_s", "deadline_s"), [(30, 0.2), (0.2, 30)])
+def test_a_deadline_shortens_an_attempt_and_never_lengthens_it(serve, timeout_s, deadline_s):
+    """What ends first ends the exchange, and nothing before it does."""
+    call = Call(serve(hangs_after_the_request).endpoint, "GET", "/")
+    before = time.monotonic()
+    with pytest.raises(FetchError, match=r"within 0\.2 s|timed out"):
+        client(timeout_s=timeout_s).start(call, before + deadline_s).result()
+    assert 0.19 <= time.monotonic() - before < GENEROUS_S
+
+
+def test_nothing_is_sent_after_a_deadline(serve):
+    """Not on a connection that is kept, and not on a new one."""
+    server, using = serve(answering(http())), client()
+    get(server, using)
+    with pytest.raises(FetchError):
+        using.start(Call(server.endpoint, "GET", "/"), time.monotonic() - 1).result()
+    assert wait_until(lambda: not any(thread.name == "fetch" for thread in threading.enumerate()))
+    assert (server.connections, len(server.requests)) == (1, 1)
+
+
+@pytest.mark.parametrize("is_kept", [False, True], ids=["a new connection", "a kept connection"])
+@pytest.mark.parametrize(
+    "behave",
+    [hangs_after_the_request, drips(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 1_000)],
+    ids=["that hangs", "that drips"],
+)
+def test_an_abandoned_exchange_ends_its_thread_and_closes_its_connection(serve, behave, is_kept):
+    """Nothing is left behind by a server that goes on for a minute: no thread, no kept connection."""
+
+    def serving(server, connection):
+        if is_kept and server.connections == 1:
+            server.read(connection)
+            connection.sendall(http())
+        behave(server, connection)
+
+    using, server = client(timeout_s=0.3), serve(serving)
+    if is_kept:
+        assert get(server, using).status == 200
     with pytest.raises(FetchError):
         get(server, using)
     assert wait_until(lambda: not any(thread.name == "fetch" for thread in threading.enumerate()))
@@ -427,13 +462,35 @@ def test_a_connection_with_an_unread_rest_is_not_kept(serve):
     assert server.connections == 2
 
 
-def test_an_idle_connection_is_not_used_for_ever(serve, monkeypatch):
-    """After the longest idle time a new one is made."""
-    server, using = serve(answering(http())), client()
-    get(server, using)
-    monkeypatch.setattr(fetch, "MAX_IDLE_S", -1)
-    get(server, using)
-    assert server.connections == 2
+@pytest.mark.parametrize(("idle_s", "is_used"), [(0, True), (120, True), (120.001, False), (1e6, False)])
+def test_a_connection_that_was_idle_for_two_minutes_is_used_and_an_older_one_is_closed(monkeypatch, idle_s, is_used):
+    """Servers close theirs sooner or later, and a frozen function does not notice."""
+    clock = SimpleNamespace(monotonic=lambda: clock.now, now=1_000.0)
+    monkeypatch.setattr(fetch, "time", clock)
+    using, endpoint = client(), Endpoint("http", "127.0.0.1", 1)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        using.keep(endpoint, ours)
+        clock.now += idle_s
+        assert using.take(endpoint) is (ours if is_used else None)
+        assert (ours.fileno() == -1) == (not is_used)
+        assert using.take(endpoint) is None
+
+
+def test_of_two_connections_to_a_server_the_later_one_is_kept():
+    """The other is closed: two exchanges at once leave one connection."""
+    using, endpoint = client(), Endpoint("http", "127.0.0.1", 1)
+    first, second = socket.socketpair()
+    with first, second:
+        using.keep(endpoint, first)
+        using.keep(endpoint, second)
+        assert (first.fileno(), using.take(endpoint)) == (-1, second)
+
+
+def test_small_requests_are_not_held_back(serve):
+    """Nagle's algorithm would wait for the server's acknowledgement, which may itself wait for 40 ms."""
+    with client().connect(serve(answering(http())).endpoint, 5) as connection:
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_each_server_has_a_connection_of_its_own(serve):
@@ -611,6 +668,7 @@ def test_opening_early_in_vain_changes_nothing(serve):
     [
         ("https://ssm.eu-west-1.amazonaws.com", "ssm.eu-west-1.amazonaws.com", ""),
         ("https://ssm.eu-west-1.amazonaws.com:443/", "ssm.eu-west-1.amazonaws.com", ""),
+        ("https://host.example:65535", "host.example:65535", ""),
         ("https://host.example:8443/base/", "host.example:8443", "/base"),
         ("http://127.0.0.1:4566", "127.0.0.1:4566", ""),
         ("http://127.1.2.3:80", "127.1.2.3", ""),
@@ -618,6 +676,7 @@ def test_opening_early_in_vain_changes_nothing(serve):
         ("http://x.localhost:1", "x.localhost:1", ""),
         ("http://[::1]:4566", "[::1]:4566", ""),
         ("https://[2001:db8::1]", "[2001:db8::1]", ""),
+        ("https://HOST.example/AZaz09-._~!$&'()*+,;=:@%2F/x", "host.example", "/AZaz09-._~!$&'()*+,;=:@%2F/x"),
     ],
 )
 def test_endpoints_are_https_or_loopback(url, authority, path):
@@ -646,7 +705,8 @@ def test_endpoints_are_https_or_loopback(url, authority, path):
         "https://",
         "https:///path",
         "https://host:port",
-        "https://host:99999",
+        "https://host:65536",
+        "https://host:065535",
         "http://[::1",
         "",
         "\0",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from backend.identity import identity_from_event
 from edge.claims import VerifiedClaims
-from edge.identity import MAX_CLAIMS_BYTES, identity_headers
+from edge.identity import NO_IDENTITY, identity_headers, identity_of
 from tests.backend_events import ACCOUNT_ID, ROLE_NAME, make_event
 from tests.fakes import Pool, b64url, headers_of
 from tests.systems import patient_system
@@ -85,6 +85,12 @@ def test_absent_facts_have_no_header():
     }
 
 
+def test_nobody_is_stated_by_nothing():
+    """Where anyone may go, a request without a token has no identity header, and none is said to have been left out."""
+    assert (NO_IDENTITY.headers, NO_IDENTITY.claims_omitted) == ((), False)
+    assert not any(NO_IDENTITY.canonical)
+
+
 @pytest.mark.parametrize(
     ("groups", "header"),
     [
@@ -107,12 +113,14 @@ def test_separators_and_escapes_within_a_name_are_encoded(groups, header):
     assert read(headers).groups == groups
 
 
-def test_claims_are_left_out_when_they_are_too_long():
-    """4,096 bytes are sent, one more is not; everything else still is."""
-    for length in (MAX_CLAIMS_BYTES, MAX_CLAIMS_BYTES + 1):
-        headers = dict(identity_headers(make_claims(payload="e" * length)))
-        assert ("x-cognito-claims" in headers) == (length == MAX_CLAIMS_BYTES)
-        assert "x-cognito-sub" in headers
+@pytest.mark.parametrize(("length", "is_sent"), [(4_096, True), (4_097, False)])
+def test_claims_of_4096_characters_are_sent_and_of_one_more_are_not(length, is_sent):
+    """What is left out is said to be left out; everything else is still stated."""
+    identity = identity_of(make_claims(payload="e" * length))
+    headers = dict(identity.headers)
+    assert headers.pop("x-cognito-claims", None) == ("e" * length if is_sent else None)
+    assert identity.claims_omitted == (not is_sent)
+    assert headers == {name: value for name, value in identity_headers(make_claims()) if name != "x-cognito-claims"}
 
 
 def test_the_claims_are_the_very_bytes_that_were_verified(gateway):

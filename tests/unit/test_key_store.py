@@ -6,7 +6,7 @@ import pytest
 
 from edge.errors import KeysUnavailableError
 from edge.jwks import parse_jwks
-from edge.key_store import MAX_POOLS, KeyStore
+from edge.key_store import KeyStore
 from edge.parameters import Pool as TrustedPool
 from tests.fakes import NOW, jwk_of, make_settings, rsa_key
 
@@ -92,9 +92,9 @@ def test_an_unknown_kid_while_nobody_can_look_is_unavailable(store, source):
 
 def test_the_number_of_pools_is_bounded(store, source):
     """However often an operator changes pools, old ones do not pile up; their keys are simply read again."""
-    for number in range(MAX_POOLS * 3 + 1):
+    for number in range(193):
         store.current(pool(number), ISSUER, NOW, DEADLINE)
-        assert len(store._by_pool) <= MAX_POOLS
+        assert len(store._by_pool) <= 64
     assert store.current(pool(0), ISSUER, NOW, DEADLINE)[1] == "miss"
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.policy import METHODS, Policy
+from edge.policy import Policy
 from edge.policy_document import PolicyError, parse_policy
 from tests.fakes import NOW
 from tests.naive_policy import Ask
@@ -298,7 +298,7 @@ ROUTE = {"path": "/a"}
         ),
         (
             {"version": 1, "cors": {"allow_origins": ["*"], "allow_headers": ["a b"]}},
-            "cors.allow_headers: must be header names",
+            "cors.allow_headers: must be header names, not 'a b'",
         ),
         (
             {"version": 1, "cors": {"allow_origins": ["*"], "max_age_s": 86_401}},
@@ -334,6 +334,48 @@ def test_long_values_are_shortened_in_messages():
     assert len(fault_of({"version": 1, "routes": [{"path": "x" * 5000}]})) < 300
 
 
+def pool(pool_id):
+    return {"issuers": [{"user_pool_id": pool_id, "client_ids": ["c"]}]}
+
+
+def cors(**changes):
+    return {"cors": {"allow_origins": ["*"], **changes}}
+
+
+@pytest.mark.parametrize(
+    ("accepted", "refused"),
+    [
+        pytest.param({"leeway_s": 0}, {"leeway_s": -1}, id="leeway: from 0"),
+        pytest.param({"leeway_s": 300}, {"leeway_s": 301}, id="leeway: to 300"),
+        pytest.param(cors(max_age_s=0), cors(max_age_s=-1), id="max_age_s: from 0"),
+        pytest.param(cors(max_age_s=86_400), cors(max_age_s=86_401), id="max_age_s: to 86,400"),
+        *(
+            pytest.param({"cut_off": {key: 253_402_300_799}}, {"cut_off": {key: 253_402_300_800}}, id=f"{key}: to 9999")
+            for key in ("issued_before", "signed_in_before")
+        ),
+        pytest.param(pool("eu-west-1_AbC"), pool("eu-1_AbC"), id="a region has three parts"),
+        pytest.param(pool("us-gov-west-1_AbC"), pool("us-gov-west_AbC"), id="a region ends in a number"),
+        pytest.param(pool("eu-west-12_0"), pool("eu--12_0"), id="a region's parts are not empty"),
+        pytest.param(pool("eu-west-1_A"), pool("eu-west-1_"), id="a pool's own part has a character"),
+        pytest.param(pool("eu-west-1_" + "a" * 45), pool("eu-west-1_" + "a" * 46), id="a pool id has 55 characters"),
+        pytest.param(
+            {"issuers": [{"user_pool_id": "eu-west-1_A", "client_ids": ["a" * 128]}]},
+            {"issuers": [{"user_pool_id": "eu-west-1_A", "client_ids": ["a" * 129]}]},
+            id="a client id has 128 characters",
+        ),
+        pytest.param(
+            cors(allow_origins=["https://a.example:65535"]),
+            cors(allow_origins=["https://a.example:655350"]),
+            id="ports",
+        ),
+    ],
+)
+def test_each_bound_holds_on_both_sides(accepted, refused):
+    """The last value that the parser and the schema take, and the first that neither takes."""
+    for document, is_taken in (({"version": 1, **accepted}, True), ({"version": 1, **refused}, False)):
+        assert (is_accepted(document), VALIDATOR.is_valid(document)) == (is_taken, is_taken)
+
+
 @pytest.mark.parametrize(
     "path", ["/", "/*", "/a", "/a/", "/a/*", "/a/b.c/~d", "/...", "/a b", "/é", "/a;b", "/%61", "/🙂/*"]
 )
@@ -366,6 +408,7 @@ PATHS = st.builds(
 )
 SECONDS = st.sampled_from([0, 1, NOW, 253_402_300_799])
 DEMANDS = {"groups": some(NAMES), "scopes": some(NAMES), "clients": some(NAMES), "issuers": some(NAMES)}
+METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 FILTERS = {"methods": some(st.sampled_from(METHODS)), "token_use": some(st.sampled_from(["id", "access"]))}
 ORIGINS = st.sampled_from(["*", "https://a.example", "http://localhost:3000", "https://[::1]:80"])
 SOUND = objects(

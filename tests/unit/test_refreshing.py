@@ -4,11 +4,14 @@ import threading
 
 import pytest
 
-from edge.errors import ConfigurationUnavailableError, KeysUnavailableError
-from edge.refreshing import MAX_OVERTAKING_S, Refreshing
+from edge.errors import ConfigurationUnavailableError, KeysUnavailableError, UnavailableError
+from edge.refreshing import Refreshing
 from tests.fakes import NOW, wait_until
 
 LIFETIME_S, MAX_STALE_S, COOLDOWN_S = 60, 1_000, 10
+
+# By how much a request may lag behind another without the clock having been set back. Seconds.
+OVERTAKING_S = 5
 
 
 class Source:
@@ -61,16 +64,22 @@ def test_a_value_is_read_once_and_kept_for_its_lifetime(source):
     assert source.attempts == [NOW, NOW + LIFETIME_S]
 
 
-def test_jitter_varies_the_lifetime_within_its_share(source):
-    """With a jitter of 20 % some values live 48 s and some 72 s, none less and none more."""
-    lives = []
-    for _ in range(200):
-        value = make(Source(), jitter=0.2)
-        value.get(NOW)
-        lives.append(value._fresh_until - NOW)
-    assert min(lives) >= 48
-    assert max(lives) <= 72
-    assert max(lives) - min(lives) > 10
+def life_s(value):
+    """Return the first whole second at which a value that was read at NOW is no longer fresh."""
+    value.get(NOW)
+    return next(second for second in range(1, 1_000) if value.get(NOW + second)[1] != "hit")
+
+
+def test_jitter_shortens_and_lengthens_the_lifetime_within_its_share():
+    """With a jitter of 20 % some of 200 values live less than 54 s and some more than 66 s, and all from 48 s to 72 s."""
+    lives = [life_s(make(Source(), jitter=0.2)) for _ in range(200)]
+    assert 48 <= min(lives) < 54
+    assert 66 < max(lives) <= 72
+
+
+def test_without_jitter_every_lifetime_is_the_same():
+    """Nothing varies unless it is asked for."""
+    assert {life_s(make(Source())) for _ in range(5)} == {LIFETIME_S}
 
 
 def test_an_equal_value_keeps_its_identity():
@@ -175,6 +184,31 @@ def test_a_bug_in_the_source_is_not_hidden_and_locks_nothing(source):
     assert value.get(NOW + COOLDOWN_S) == ("one", "miss")
 
 
+def test_a_bug_in_the_source_is_an_outage_until_the_cooldown_is_over(source):
+    """Who comes next is told when to come back; the bug is met again by the next attempt, and not by every request."""
+    source.failure = ZeroDivisionError()
+    value = make(source)
+    with pytest.raises(ZeroDivisionError):
+        value.get(NOW)
+    for ask in (value.get, value.reread):
+        with pytest.raises(UnavailableError) as caught:
+            ask(NOW + 4)
+        assert caught.value.retry_after_s == COOLDOWN_S - 4 + 1
+    assert source.attempts == [NOW]
+    with pytest.raises(ZeroDivisionError):
+        value.get(NOW + COOLDOWN_S)
+
+
+def test_a_bug_in_the_source_leaves_the_last_good_value(source):
+    """The request that meets the bug fails; those in the cool-down go on with what there is."""
+    value = make(source)
+    value.get(NOW)
+    source.failure = ZeroDivisionError()
+    with pytest.raises(ZeroDivisionError):
+        value.get(NOW + LIFETIME_S)
+    assert value.get(NOW + LIFETIME_S + 1) == ("one", "stale")
+
+
 # --- reread ---------------------------------------------------------------------------------------------------------
 
 
@@ -235,8 +269,8 @@ def test_a_request_that_was_overtaken_is_no_clock_set_back(source):
     """Threads take their times and wait for each other: one that began a little earlier reads nothing again."""
     value = make(source)
     value.get(NOW)
-    assert value.get(NOW - MAX_OVERTAKING_S) == ("one", "hit")
-    assert value.get(NOW - MAX_OVERTAKING_S - 0.001) == ("one", "miss")
+    assert value.get(NOW - OVERTAKING_S) == ("one", "hit")
+    assert value.get(NOW - OVERTAKING_S - 0.001) == ("one", "miss")
     assert len(source.attempts) == 2
 
 
@@ -244,10 +278,13 @@ def test_a_request_that_was_overtaken_keeps_the_cooldown(source):
     """A failed attempt spares the others theirs, in whatever order they come."""
     source.failure = down()
     value = make(source)
-    for now in (NOW, NOW - 1, NOW - MAX_OVERTAKING_S):
+    for now in (NOW, NOW - 1, NOW - OVERTAKING_S):
         with pytest.raises(KeysUnavailableError):
             value.get(now)
     assert source.attempts == [NOW]
+    with pytest.raises(KeysUnavailableError):
+        value.get(NOW - OVERTAKING_S - 0.001)
+    assert source.attempts == [NOW, NOW - OVERTAKING_S - 0.001]
 
 
 # --- threads --------------------------------------------------------------------------------------------------------

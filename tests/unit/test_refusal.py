@@ -35,6 +35,17 @@ def every_error():
 
 EVERY = every_error()
 
+# RFC 9110 section 15.
+REASONS = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    405: "Method Not Allowed",
+    413: "Content Too Large",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+
 
 def refused(error, request, host="gateway.example.com", resource_metadata=None, cors=()):
     return refuse(error, request, host=host, resource_metadata=resource_metadata, cors=cors)
@@ -76,13 +87,20 @@ def test_the_codes_are_those_of_the_contract():
     }
 
 
+def test_every_code_has_a_title_of_its_own():
+    """A few words that begin with a capital and end without a full stop."""
+    titles = [error.title for error in EVERY]
+    assert len(set(titles)) == len(titles)
+    assert [title for title in titles if not re.fullmatch(r"[A-Z][A-Za-z' -]{4,39}", title)] == []
+
+
 @pytest.mark.parametrize("error", EVERY, ids=lambda error: error.code)
 def test_a_refusal_is_a_problem_document(error):
     """RFC 9457: type, title, status and detail, and beside them the code and CloudFront's request id."""
     event = make_event()
     result = refused(error, Request(event))
     assert result["status"] == str(error.status)
-    assert result["statusDescription"]
+    assert result["statusDescription"] == REASONS[error.status]
     assert result["bodyEncoding"] == "text"
     headers = headers_of(result)
     assert headers["content-type"] == "application/problem+json"
@@ -259,7 +277,21 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
         ("text/html, application/json;q=0.9", True),
         ("application/json;q=0.1, text/html;q=0.2", True),
         ("*/*;q=0.1, text/html;q=0.2", True),
+        ("*/*;q=0.1, text/*", True),
+        ("text/*, */*;q=0.1", True),
+        ("text/*, */*", False),
+        ("*/*, text/*;q=0.1", False),
+        ("text/*;q=0.1, */*", False),
+        ("text/*;q=0.1, application/json;q=0.2, text/html", True),
+        ("text/html, text/*;q=0.1, application/json;q=0.2", True),
+        ("application/*, text/html;q=0.9", False),
+        ("*/*, application/json;q=0.9", False),
+        ("*/*, application/json;q=0.9, application/problem+json;q=0.9", True),
         ("text/html;q=0, text/*", False),
+        ("text/*, text/html;q=0", False),
+        ("text/html;q=2, application/json", False),
+        ("text/html, application/json;q=1", False),
+        ("text/html, application/json;q=0.999", True),
         (None, False),
         ("", False),
         ("*/*", False),
@@ -277,6 +309,8 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
         ("text/html;q=0.5, */*", False),
         (",,,;;q=;=", False),
         ("text/html" * 10_000, False),
+        ("x/y," * 63 + "text/html", True),
+        ("x/y," * 64 + "text/html", False),
         ("x/y," * 10_000 + "text/html", False),
     ],
 )

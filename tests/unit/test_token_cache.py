@@ -15,7 +15,7 @@ from edge import token_cache
 from edge.gateway import Gateway
 from edge.jwks import parse_jwks
 from edge.parameters import parse_parameters
-from edge.token_cache import MAX_TOKEN_BYTES, TokenCache, Verified, digest_of
+from edge.token_cache import TokenCache, Verified, digest_of
 from tests.fakes import (
     CLIENT_ID,
     CREDENTIALS,
@@ -163,7 +163,14 @@ def test_tokens_are_known_by_their_sha256():
 
 def test_the_default_bounds_hold_a_usual_edge():
     """2,000 tokens of 2 KB fit into the bytes, so that for usual tokens the number is what counts."""
-    assert MAX_TOKEN_BYTES >= 2_000 * 2_048
+    cache = TokenCache(2_000)
+    for number in range(2_000):
+        cache.put(b"%d" % number, entry(str(number)), 2_048)
+    assert len(cache) == 2_000
+    cache.put(b"next", entry("next"), 4_194_304)
+    assert keys_of(cache) == [b"next"]
+    cache.put(b"a byte more", entry("a byte more"), 4_194_305)
+    assert keys_of(cache) == []
 
 
 # --- in the gateway -------------------------------------------------------------------------------------------------
