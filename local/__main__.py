@@ -2,14 +2,17 @@
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from local import build
+from local.hosts import is_host_name
 from local.stack import EMULATOR_PYTHON, RUNTIME_CLIENT, Options, run
 
 _HIGHEST_PORT = 65_535
+_OTHERS_MAY_NOTHING = 0o077
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,6 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not part.exists():
             print(f"local: {part} does not exist. `make install` makes it; `make run` does both.", file=sys.stderr)
             return 1
+    # For this process and all that it starts.
+    os.umask(_OTHERS_MAY_NOTHING)
     return asyncio.run(
         run(
             Options(
@@ -35,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 assembly=arguments.assembly.resolve() if arguments.assembly else None,
                 parent_pid=arguments.parent_pid,
                 trace_port=arguments.trace_port,
+                allow_hosts=tuple(arguments.allow_host or ()),
             )
         )
     )
@@ -56,6 +62,14 @@ def _parser() -> argparse.ArgumentParser:
         ("--trace-port", 0, "of the trace page"),
     ):
         ports.add_argument(option, type=_port_number, default=default, metavar="PORT", help=purpose)
+    parser.add_argument(
+        "--allow-host",
+        type=_host_name,
+        action="append",
+        metavar="NAME",
+        help="name under which the gateway and the sign-in front may be called as well, such as my.test; may be repeated. "
+        "Their own names are 127.0.0.1 and localhost, the distribution's domain name and its aliases",
+    )
     parser.add_argument(
         "--state-dir",
         type=Path,
@@ -104,6 +118,15 @@ def _port_number(text: str) -> int:
     if not 0 <= number <= _HIGHEST_PORT:
         raise argparse.ArgumentTypeError(f"a port is a number from 0 to {_HIGHEST_PORT}, not {text!r}")
     return number
+
+
+def _host_name(text: str) -> str:
+    name = text.lower()
+    if not is_host_name(name):
+        raise argparse.ArgumentTypeError(
+            f"expected a host name such as my.test, without scheme, port, path or final dot, not {text!r}"
+        )
+    return name
 
 
 if __name__ == "__main__":

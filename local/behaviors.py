@@ -155,6 +155,7 @@ class DistributionView:
 
     Attributes:
         behaviors: In the order in which they are tried; the default behaviour is the last.
+        aliases: Its alternate domain names.
         not_played: A sentence for each thing that the real distribution does and the twin does not.
     """
 
@@ -163,6 +164,7 @@ class DistributionView:
     behaviors: tuple[Behavior, ...]
     default_root_object: str = ""
     not_played: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what would make the gateway unsafe, or what CloudFront itself would refuse to deploy.
@@ -249,6 +251,7 @@ def read_distribution(client: "CloudFrontClient", distribution_id: str) -> Distr
         behaviors=tuple(_behavior(client, behavior, origins) for behavior in ordered),
         default_root_object=(config.get("DefaultRootObject") or "").lstrip("/"),
         not_played=tuple(_not_played(config, ordered, signed)),
+        aliases=tuple(_items(config.get("Aliases"))),
     )
 
 

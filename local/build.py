@@ -19,7 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from local import processes
-from local.state_folder import make_private_folder
+from local.state_folder import close_to_others, make_private_folder
 
 PROJECT = Path(__file__).resolve().parent.parent
 _INPUT_FOLDERS = ("backend", "edge", "infra")
@@ -203,6 +203,7 @@ async def _cached(cache: Path, kind: str, key: str, make: Callable[[Path], Await
             await make(result)
         except processes.CommandFailedError as error:
             raise BuildError(str(error)) from error
+        close_to_others(result)  # bundles have the modes that they need on AWS
         # Another launcher may have been faster; its result has the same bytes.
         with contextlib.suppress(OSError):
             result.rename(final)

@@ -19,7 +19,7 @@ import re
 import secrets
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ from local.cloudfront_rules import RuleViolationError
 from local.edge_event import origin_request_event
 from local.edge_result import GeneratedResponse, judge
 from local.forwarding import EDGE_HOP, Header, OriginRequest, ViewerRequest, origin_request, wire_headers
+from local.hosts import answers_to
 from local.origin_client import OriginError, OriginExchange, OriginTimeoutError
 from local.raw_target import uvicorn_settings
 from local.response_headers import apply_policy
@@ -146,6 +147,7 @@ class EdgeTwin:
         console: Callable[[str], None],
         observe: Callable[[Exchange], None] | None = None,
         sign: Callable[[OriginRequest, list[Header]], list[Header]] | None = None,
+        names: Iterable[str] = (),
     ) -> None:
         """Set the twin up.
 
@@ -156,6 +158,7 @@ class EdgeTwin:
             console: Takes one line per request, and one for each broken rule.
             observe: Takes every exchange once it is over.
             sign: What CloudFront itself signs with (`local/oac.py`); needed if an origin has an access control.
+            names: Host names to answer to besides the distribution's own and the loopback names.
 
         Raises:
             DistributionError: It is needed, and not there.
@@ -164,6 +167,7 @@ class EdgeTwin:
             raise DistributionError("An origin has an access control, and the twin was given nothing to sign with.")
         self._sign = sign
         self._view = config
+        self._names = frozenset(name.lower() for name in (config.domain_name, *config.aliases, *names))
         self._invoke = invoke
         self._resolve = resolve
         self._console = console
@@ -184,7 +188,7 @@ class EdgeTwin:
         exchange = Exchange(secrets.token_urlsafe(41)[:54] + "==", time.time(), viewer)
         started = time.perf_counter()
         try:
-            await self._answer(exchange, _ViewerBody(receive), _Reply(exchange, send))
+            await self._answer(exchange, scope["server"][1], _ViewerBody(receive), _Reply(exchange, send))
         except _ViewerGoneError:
             exchange.problem = "the viewer closed the connection"
         except Exception:
@@ -194,11 +198,11 @@ class EdgeTwin:
             exchange.duration_ms = (time.perf_counter() - started) * 1000
             self._report(exchange)
 
-    async def _answer(self, exchange: Exchange, body: _ViewerBody, reply: "_Reply") -> None:
+    async def _answer(self, exchange: Exchange, port: int, body: _ViewerBody, reply: "_Reply") -> None:
         """Take one request through CloudFront.
 
         Steps:
-            1. Refuse what CloudFront refuses before it looks at any behaviour.
+            1. Refuse other hosts, and what CloudFront refuses before it looks at any behaviour.
             2. Choose the behaviour; refuse what the behaviour does not take.
             3. Build what would go to the origin, as the policies say.
             4. Let the edge function see it, and judge what it returned.
@@ -206,7 +210,8 @@ class EdgeTwin:
         """
         viewer = exchange.viewer
         try:
-            _check_viewer_request(viewer)  # (1)
+            self._check_host(viewer, port)  # (1)
+            _check_viewer_request(viewer)
             behavior = self._view.behavior_for(viewer.path)  # (2)
             exchange.pattern = behavior.pattern
             _check_method(viewer, behavior)
@@ -229,6 +234,22 @@ class EdgeTwin:
             await reply.error(
                 error.status, rule, "CloudFront wasn't able to get an answer from the origin.", str(error)
             )
+
+    def _check_host(self, viewer: ViewerRequest, port: int) -> None:
+        """Refuse a request for another host: CloudFront finds the distribution by this header.
+
+        Source: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/http-403-permission-denied.html
+
+        Raises:
+            _RefusedError: 400 or 403.
+        """
+        hosts = viewer.values(b"host")
+        if len(hosts) != 1 or not hosts[0]:
+            raise _RefusedError(400, "BadRequest", "Bad request.", "a request has one Host header")
+        if not answers_to(hosts[0], port, self._names):
+            # The viewer, which may be a page of that name, learns no other name.
+            detail = "Host is no name of this gateway; make run RUN_ARGS='--allow-host NAME' adds one"
+            raise _RefusedError(403, "UnknownHost", "Bad request. We can't connect to the server for this app.", detail)
 
     async def _run_function(
         self, exchange: Exchange, behavior: Behavior, request: OriginRequest, body: _ViewerBody

@@ -102,7 +102,14 @@ class Faults:
     """The knobs of one system. A class because they stay as they were set, and the broken policy has a past."""
 
     def __init__(
-        self, *, ssm: Any, emulator_url: str, user_pool_id: str, parameter_prefix: str, console: Callable[[str], None]
+        self,
+        *,
+        ssm: Any,
+        emulator_url: str,
+        user_pool_id: str,
+        parameter_prefix: str,
+        console: Callable[[str], None],
+        key: emulator.RootKey = emulator.PUBLIC_KEY,
     ) -> None:
         """Set nothing.
 
@@ -112,8 +119,10 @@ class Faults:
             user_pool_id: The pool whose keys rotate.
             parameter_prefix: Where the policy lies.
             console: Takes one line for each change.
+            key: The emulator's root user's.
         """
         self._ssm = ssm
+        self._key = key
         self._emulator_url = emulator_url
         self._user_pool_id = user_pool_id
         self._policy_name = f"{parameter_prefix}/policy"
@@ -176,9 +185,9 @@ class Faults:
     async def _rotate_keys(self) -> None:
         """Let the emulated pool forget its keys; it makes new ones when it next needs them."""
         address = _address(self._emulator_url)
-        host = [(b"host", "{}:{}".format(*address).encode())]
+        headers = [(b"host", "{}:{}".format(*address).encode()), (b"authorization", self._key.authorization)]
         target = f"{emulator.ROTATE_KEYS_PATH}{self._user_pool_id}".encode()
-        answer = await _ask(address, _Call("POST", target, host, b""))
+        answer = await _ask(address, _Call("POST", target, headers, b""))
         if answer.status != HTTPStatus.NO_CONTENT:
             raise FaultError(f"The emulator did not rotate the keys: it answered {answer.status}.")
 

@@ -182,15 +182,14 @@ def _text(value: bytes) -> str:
 
 def _event_headers(request: WireRequest, url_host: str, source_ip: str, trace_id: str) -> dict[str, str]:
     headers = {_text(name): _text(request.header(name) or b"") for name in request.names() if name not in _NOT_IN_EVENT}
-    # Lambda's front end keeps the first address it was sent, or names the caller (ministack 1.5.33's notes; an OAC
-    # capture shows the viewer's address alone, without CloudFront's).
-    first_hop = headers.get("x-forwarded-for", "").partition(",")[0].strip()
+    # Lambda does not append CloudFront's address (an OAC capture shows the viewer's alone). One report says that it keeps the
+    # first address of a list and no more; docs/headers.md says what to read in its place.
     return headers | {
         "host": url_host,
         "x-amzn-tls-cipher-suite": "TLS_AES_128_GCM_SHA256",
         "x-amzn-tls-version": "TLSv1.3",
         "x-amzn-trace-id": trace_id,
-        "x-forwarded-for": first_hop or source_ip,
+        "x-forwarded-for": headers.get("x-forwarded-for") or source_ip,
         "x-forwarded-port": "443",
         "x-forwarded-proto": "https",
     }

@@ -18,7 +18,7 @@ import contextlib
 import hmac
 import html
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -28,6 +28,7 @@ import httpcore
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local import oauth_metadata
+from local.hosts import answers_to
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -116,6 +117,7 @@ class LoginFront:
         user_pool_id: str,
         outputs_file: str,
         console: Callable[[str], None],
+        names: Collection[str] = (),
     ) -> None:
         """Connect nothing yet.
 
@@ -126,9 +128,11 @@ class LoginFront:
             user_pool_id: The pool of the clients that may revoke.
             outputs_file: Where people find the demo user, for the welcome page.
             console: Takes one line a request: method, path and status, never a query or a body.
+            names: Host names to answer to besides the loopback names.
         """
         self.url = f"http://127.0.0.1:{port}"
-        self._own_hosts = {f"{name}:{port}".encode() for name in ("127.0.0.1", "localhost")}
+        self._port = port
+        self._names = names
         self._emulator_url = emulator_url
         self._cognito = cognito
         self._user_pool_id = user_pool_id
@@ -159,11 +163,12 @@ class LoginFront:
         await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
 
     async def _answer(self, request: _Request) -> _Answer:
-        # DNS rebinding: a page of evil.example whose name now leads to 127.0.0.1 comes with its own name in Host.
         host = request.header(b"host")
-        if host not in self._own_hosts:
+        if not host:
+            return _text(HTTPStatus.BAD_REQUEST, "A request has one Host header.")
+        if not answers_to(host, self._port, self._names):
             return _text(
-                HTTPStatus.MISDIRECTED_REQUEST, f"This is {self.url}; the request's Host names another server."
+                HTTPStatus.FORBIDDEN, "Host is no name of this server; make run RUN_ARGS='--allow-host NAME' adds one."
             )
         cors = _CORS if request.path in _CORS_PATHS else []
         if request.method == "OPTIONS" and cors:

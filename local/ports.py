@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from local import peer
+
 HOST = "127.0.0.1"
-"""The only address that anything in `local/` binds: the emulator's root key is a public constant."""
+"""The only address that anything in `local/` binds."""
 _BACKLOG = 2048
 _LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp
 
@@ -26,18 +28,20 @@ class PortRequest:
         port: The number; 0 takes any free one.
         purpose: What for, as people say it ("the gateway").
         option: The option that chooses another number.
+        any_user: Whether programs of other users of this machine may connect.
     """
 
     port: int
     purpose: str
     option: str
+    any_user: bool = False
 
 
 def listen(request: PortRequest, *, patience_s: float = 0.0) -> socket.socket:
     """Return a socket that listens on the loopback interface.
 
     It listens from now on, before anybody serves: connections wait in the backlog, and no other process can take the
-    port while the rest of the system starts.
+    port while the rest of the system starts. Other users' connections are refused, where the system tells whose they are.
 
     Args:
         request: What to bind.
@@ -50,7 +54,8 @@ def listen(request: PortRequest, *, patience_s: float = 0.0) -> socket.socket:
     while True:
         # The protocol by name: asyncio sets TCP_NODELAY only where it can see that it is TCP, and without it every answer
         # on a kept connection waits 40 ms for an acknowledgement.
-        server = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        kind = peer.OwnUserListener if peer.can_tell() and not request.any_user else socket.socket
+        server = kind(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             # Takes over from connections in TIME_WAIT, never from a listener.
             server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,14 +1,23 @@
 """Lambda's Runtime API for one execution environment: a loopback HTTP server that hands out events, takes results.
 
+Events carry bearer tokens. Only this user's programs can connect (`local/peer.py`), and every path begins with a secret that
+only the environment's own process is told, so that no other program takes its events.
+
 Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 """
 
 import asyncio
+import hmac
 import json
+import secrets
 from dataclasses import dataclass
 from http import HTTPStatus
 
-_PREFIX = "/2018-06-01/runtime"
+from local import ports
+from local.ports import PortRequest
+
+_PREFIX = "/2018-06-01/runtime/"
+_SECRET_BYTES = 16
 _MAX_HEAD_BYTES = 64 * 1024
 # An invocation may answer 6 MB synchronously (Lambda quotas); the extra kilobyte is the envelope Lambda allows itself.
 MAX_RESULT_BYTES = 6 * 1024 * 1024 + 1024
@@ -64,18 +73,19 @@ class RuntimeApi:
         self._current: tuple[str, asyncio.Future[bytes]] | None = None
         self._polling = False
         self._connections: set[asyncio.Task[None]] = set()
-        self._address = ""
+        self._secret_path = f"/{secrets.token_hex(_SECRET_BYTES)}"
+        self._host = ""
 
     @property
     def address(self) -> str:
-        """`host:port`, as AWS_LAMBDA_RUNTIME_API wants it."""
-        return self._address
+        """`host:port/secret`, for AWS_LAMBDA_RUNTIME_API; `local/runtime_child.py` makes awslambdaric use it."""
+        return f"{self._host}{self._secret_path}"
 
     async def start(self) -> None:
         """Listen on a free loopback port."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_MAX_HEAD_BYTES)
-        host, port = self._server.sockets[0].getsockname()
-        self._address = f"{host}:{port}"
+        sock = ports.listen(PortRequest(0, "an edge environment's Runtime API", ""))
+        self._host = f"{ports.HOST}:{sock.getsockname()[1]}"
+        self._server = await asyncio.start_server(self._serve, sock=sock, limit=_MAX_HEAD_BYTES)
 
     async def stop(self) -> None:
         """Close the port and every connection."""
@@ -139,12 +149,14 @@ class RuntimeApi:
         return _Request(method, path, headers, body, len(body) > MAX_RESULT_BYTES)
 
     async def _answer(self, request: _Request) -> tuple[HTTPStatus, dict[str, str], bytes]:
-        # Events carry bearer tokens. A web page that guessed the port would send Origin or Sec-Fetch-*; one that
-        # rebound its own name to 127.0.0.1 would send that name as Host.
+        # A web page that guessed the port would send Origin or Sec-Fetch-*; one that rebound its own name to 127.0.0.1
+        # would send that name as Host.
         from_a_page = "origin" in request.headers or any(name.startswith("sec-fetch-") for name in request.headers)
-        if from_a_page or request.headers.get("host") != self._address:
+        given, path = request.path[: len(self._secret_path)], request.path[len(self._secret_path) :]
+        has_secret = hmac.compare_digest(given.encode("latin-1"), self._secret_path.encode())
+        if from_a_page or request.headers.get("host") != self._host or not has_secret:
             return _error(HTTPStatus.FORBIDDEN, "InvalidClient")
-        match request.method, request.path.removeprefix(_PREFIX).strip("/").split("/"):
+        match request.method, path.removeprefix(_PREFIX).split("/"):
             case "GET", ["invocation", "next"]:
                 return await self._hand_out()
             case "POST", ["invocation", request_id, "response"]:

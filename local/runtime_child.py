@@ -1,5 +1,8 @@
 """First code of an edge environment: narrow what can be imported to the bundle, then hand over to awslambdaric.
 
+The Runtime API's address ends in a secret path (`local/runtime_api.py`). awslambdaric's native part reads the address when it is
+imported, and appends its own paths. The Python part takes host and port only, so the secret path is put before its paths here.
+
 Run as a script by `local/runtime.py`, with `python -I -S`: standard library only, nothing of this project.
 """
 
@@ -25,7 +28,16 @@ def main() -> None:
     sys.argv[:] = ["awslambdaric", handler]
 
     from awslambdaric.__main__ import main as run  # noqa: PLC0415 - importable only now
+    from awslambdaric.lambda_runtime_client import BaseLambdaRuntimeClient  # noqa: PLC0415
 
+    # The environment as the function is to see it, and as the Python part reads it.
+    os.environ["AWS_LAMBDA_RUNTIME_API"], _, secret = os.environ["AWS_LAMBDA_RUNTIME_API"].partition("/")
+    call = BaseLambdaRuntimeClient.call_rapid
+
+    def call_with_secret(self: object, method: str, endpoint: str, *arguments: object, **options: object) -> None:
+        call(self, method, f"/{secret}{endpoint}", *arguments, **options)
+
+    BaseLambdaRuntimeClient.call_rapid = call_with_secret
     run(sys.argv)
 
 

@@ -31,7 +31,7 @@ import boto3.exceptions
 import uvicorn
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local import build, deploy, emulator, ports, processes, serving, static_site
+from local import build, deploy, emulator, peer, ports, processes, serving, static_site
 from local.behaviors import DistributionError, DistributionView, read_distribution
 from local.build import BuildError
 from local.console import Console, EdgeLog
@@ -39,7 +39,7 @@ from local.control import ControlEndpoint
 from local.deploy import DeployError, Deployment, FunctionUrl
 from local.distribution import EdgeTwin, uvicorn_settings
 from local.edge_credentials import EdgeCredentials
-from local.emulator import Emulator, EmulatorError
+from local.emulator import Emulator, EmulatorError, RootKey
 from local.faults import AwsProxy, Faults
 from local.function_url import FunctionUrlDoor, InvokeResult
 from local.function_url import server_config as door_server_config
@@ -81,6 +81,9 @@ class Options:
         assembly: Cloud assembly to deploy instead of the project's own; None: the project's.
         parent_pid: Stop when this process is no longer our parent; None: whatever becomes of the parent.
         trace_port: The trace page's port.
+        allow_hosts: Host names that gateway and sign-in front answer to as well.
+        by_key: Keep other users out by a random key of this start, not by their uid; None: where the system does not tell
+            whose a connection is.
     """
 
     port: int
@@ -95,6 +98,8 @@ class Options:
     assembly: Path | None = None
     parent_pid: int | None = None
     trace_port: int = 0
+    allow_hosts: tuple[str, ...] = ()
+    by_key: bool | None = None
 
 
 class StoppedEarlyError(Exception):
@@ -216,13 +221,14 @@ def _listen_to_signals(stop: asyncio.Future[int], folder: StateFolder, console: 
 class _Clients:
     """boto3 clients of the emulator's services, each made once."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, key: RootKey) -> None:
         self._url = url
+        self._key = key
         self._made: dict[str, Any] = {}
 
     def __call__(self, service: str) -> Any:
         if service not in self._made:
-            self._made[service] = emulator.root_client(service, self._url)
+            self._made[service] = emulator.root_client(service, self._url, key=self._key)
         return self._made[service]
 
     def make_all(self) -> None:
@@ -245,6 +251,8 @@ class System:
         self._folder = folder
         self._console = console
         self._parts = contextlib.AsyncExitStack()
+        self._by_key = not peer.can_tell() if options.by_key is None else options.by_key
+        self._key = emulator.new_key() if self._by_key else emulator.PUBLIC_KEY
         self._emulator: Emulator | None = None
         self._trace = TraceBook()
 
@@ -259,7 +267,7 @@ class System:
             note.text = (
                 f"127.0.0.1: gateway {_port(gateway_socket)}, sign-in {_port(login_socket)}, emulator {emulator_port}"
             )
-        clients = _Clients(emulator.endpoint_url(emulator_port))
+        clients = _Clients(emulator.endpoint_url(emulator_port), self._key)
         async with _together() as group:
             started = group.create_task(self._start_emulator(emulator_port))
             synthesised = group.create_task(self._build())
@@ -286,6 +294,7 @@ class System:
             user_pool_id=deployment.output("UserPoolId"),
             parameter_prefix=deployment.output("ParameterPrefix"),
             console=console.line,
+            key=self._key,
         )
         proxy = AwsProxy(emulator_url=self._emulator.url, faults=faults)
         control = ControlEndpoint(port=_port(control_socket), faults=faults)
@@ -318,6 +327,7 @@ class System:
                 console=console.line,
                 sign=signer,
                 observe=self._trace.take_exchange,
+                names=self._options.allow_hosts,
             )
             login = self._login_front(clients, deployment, login_socket)
             await self._serve(
@@ -344,6 +354,7 @@ class System:
             "aws_endpoint_url": self._emulator.url,
             "region": emulator.REGION,
             "parameter_prefix": deployment.output("ParameterPrefix"),
+            **self._key.outputs,
         }
         self._parts.push_async_callback(trace.close)
         self._parts.enter_context(control.published(self._folder.path))
@@ -391,20 +402,22 @@ class System:
         options = self._options
         patience_s = _AFTER_A_KILL_PATIENCE_S if self._folder.after_a_kill else 0.0
 
-        def bind(port: int, purpose: str, option: str) -> socket.socket:
-            sock = ports.listen(PortRequest(port, purpose, option), patience_s=patience_s)
+        def bind(port: int, purpose: str, option: str, *, any_user: bool) -> socket.socket:
+            sock = ports.listen(PortRequest(port, purpose, option, any_user), patience_s=patience_s)
             self._parts.callback(sock.close)
             return sock
 
-        gateway = bind(options.port, "the gateway", "--port")
-        login = bind(options.login_port, "the sign-in front", "--login-port")
-        first_door = bind(options.function_url_port, "the first function URL", "--function-url-port")
+        gateway = bind(options.port, "the gateway", "--port", any_user=True)
+        login = bind(options.login_port, "the sign-in front", "--login-port", any_user=True)
+        first_door = bind(
+            options.function_url_port, "the first function URL", "--function-url-port", any_user=self._by_key
+        )
         request = PortRequest(options.emulator_port, "the emulator", "--emulator-port")
         return gateway, login, [first_door], ports.reserve(request, patience_s=patience_s)
 
     def _bind_unlisted(self, purpose: str, port: int = 0, option: str = "") -> socket.socket:
         """Bind any free port, for what nobody types the address of; or the one that an option chose."""
-        sock = ports.listen(PortRequest(port, purpose, option))
+        sock = ports.listen(PortRequest(port, purpose, option, self._by_key))
         self._parts.callback(sock.close)
         return sock
 
@@ -415,7 +428,7 @@ class System:
 
     async def _start_emulator(self, port: int) -> Emulator:
         with self._console.step("emulator") as note:
-            running = await emulator.start(EMULATOR_PYTHON, self._folder.path, port)
+            running = await emulator.start(EMULATOR_PYTHON, self._folder.path, port, self._key)
             self._parts.push_async_callback(running.stop)
             note.text = f"ministack on {running.url}"
         return running
@@ -509,7 +522,7 @@ class System:
     ) -> dict[str, tuple[uvicorn.Config, socket.socket]]:
         """Return a server for each function URL, by the URL's host."""
         assert self._emulator is not None  # noqa: S101 - it was started before
-        invoker = EmulatorInvoker(self._emulator.url)
+        invoker = EmulatorInvoker(self._emulator.url, self._key)
         self._parts.callback(invoker.close)
 
         async def invoke(function_name: str, event: Mapping[str, Any]) -> InvokeResult:
@@ -543,6 +556,7 @@ class System:
             user_pool_id=deployment.output("UserPoolId"),
             outputs_file=_short(self._folder.outputs),
             console=self._console.line,
+            names=self._options.allow_hosts,
         )
         self._parts.callback(login.close)
         return login
@@ -596,7 +610,8 @@ class System:
     def _further_door(self, index: int, function: FunctionUrl) -> socket.socket:
         first = self._options.function_url_port
         number = min(first + index, _HIGHEST_PORT) if first else 0
-        sock = ports.listen(PortRequest(number, f"the function URL {function.name!r}", "--function-url-port"))
+        purpose = f"the function URL {function.name!r}"
+        sock = ports.listen(PortRequest(number, purpose, "--function-url-port", self._by_key))
         self._parts.callback(sock.close)
         return sock
 
@@ -666,7 +681,7 @@ Ready after {elapsed_s:.1f} s.
   gateway       {outputs["gateway_url"]}
   sign-in       {outputs["login_url"]}
 {urls}
-  AWS emulator  {outputs["aws_endpoint_url"]}
+  AWS emulator  {outputs["aws_endpoint_url"]}{f"  (access key in {file})" if "aws_access_key_id" in outputs else ""}
   demo user     {outputs["username"]}  (password in {file})
   trace         {trace}
                 (every request on its way, live; the address is this run's secret)

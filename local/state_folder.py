@@ -2,9 +2,11 @@
 
 import contextlib
 import datetime as dt
+import errno
 import fcntl
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 _PRIVATE_FOLDER = 0o700
 _PRIVATE_FILE = 0o600
+_ANY_FOR_OTHERS = 0o077
 
 
 class AlreadyRunningError(Exception):
@@ -44,9 +47,10 @@ class StateFolder:
 
         Raises:
             AlreadyRunningError: Another process holds the lock.
-            OSError: The folder cannot be made or written.
+            OSError: The folder cannot be made or written, or is another user's.
         """
         make_private_folder(self.path)
+        close_to_others(self.path)
         lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, _PRIVATE_FILE)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -108,9 +112,30 @@ class StateFolder:
 
 
 def make_private_folder(path: Path) -> None:
-    """Make *path*, and close it to other users even if it was there before."""
+    """Make *path*, and close it to other users even if it was there before.
+
+    Raises:
+        PermissionError: It belongs to another user, who could put code there that we would run. The owner of this project is
+            none: we run their code anyway.
+    """
     path.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
+    if path.stat().st_uid not in _trusted_owners():
+        raise PermissionError(errno.EPERM, "belongs to another user; choose another folder", str(path))
     path.chmod(_PRIVATE_FOLDER)
+
+
+def _trusted_owners() -> set[int]:
+    return {os.geteuid(), Path(__file__).stat().st_uid}
+
+
+def close_to_others(folder: Path) -> None:
+    """Take away what other users may do with *folder* and anything in it; links are not followed."""
+    for parent, _, names in os.walk(folder):
+        for path in (parent, *(os.path.join(parent, name) for name in names)):  # noqa: PTH118 - thousands of files
+            with contextlib.suppress(FileNotFoundError):  # another run is tidying its cache
+                mode = os.lstat(path).st_mode
+                if not stat.S_ISLNK(mode) and mode & _ANY_FOR_OTHERS:
+                    os.chmod(path, stat.S_IMODE(mode) & ~_ANY_FOR_OTHERS)  # noqa: PTH101 - the same
 
 
 def open_private(path: Path) -> int:

@@ -182,8 +182,9 @@ class System:
     def aws(self, command: str, region: str) -> str:
         """Return a command line of the AWS CLI."""
         if self.stack.is_local:
+            key = _stack.EMULATOR_KEY if self.stack.aws_access_key_id == _stack.EMULATOR_KEY else "…"  # it is a secret
             return (
-                "AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test"
+                f"AWS_ACCESS_KEY_ID={key} AWS_SECRET_ACCESS_KEY={key}"
                 f" aws --endpoint-url {self.stack.aws_endpoint_url} {command} --region {region}"
             )
         return f"aws {command} --region {region}" + (f" --profile {self.stack.profile}" if self.stack.profile else "")

@@ -27,6 +27,7 @@ DEFAULT_STACK = "CognitoEdgeGateway"
 DEFAULT_REGION = "us-east-1"
 # `make run` with another --state-dir says so here; tests do.
 LOCAL_FOLDER = Path(os.environ.get("GATEWAY_STATE_DIR") or PROJECT_ROOT / ".local")
+EMULATOR_KEY = "test"
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 # <region>_<id>; also keeps path separators out of the cache's file names.
@@ -49,6 +50,8 @@ class Stack:
         distribution_id: The CloudFront distribution; None where the outputs do not say.
         site_bucket: The S3 bucket of the static site; None where there is none, or the outputs do not say.
         aws_endpoint_url: The emulator's URL; None means AWS itself.
+        aws_access_key_id: The emulator's root key; `test` is its constant, and others are secrets of that start.
+        aws_secret_access_key: The same.
         profile: Name of the AWS profile to use; None means the SDK's own choice.
         username: The local system's demo user; None when deployed.
         password: The demo user's password; None when deployed.
@@ -63,6 +66,8 @@ class Stack:
     distribution_id: str | None = None
     site_bucket: str | None = None
     aws_endpoint_url: str | None = None
+    aws_access_key_id: str = field(default=EMULATOR_KEY, repr=False)
+    aws_secret_access_key: str = field(default=EMULATOR_KEY, repr=False)
     profile: str | None = None
     username: str | None = None
     password: str | None = field(default=None, repr=False)
@@ -198,10 +203,14 @@ def client(stack: Stack, service: str, region: str, **config: Any) -> Any:
     bounded = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "max_attempts": 3}, **config)
     if not stack.is_local:
         return boto3.Session(profile_name=stack.profile, region_name=region).client(service, config=bounded)
-    # The emulator must not depend on what this person's AWS set-up says: no profile, no proxy, and the emulator's
-    # well-known root credentials.
+    # The emulator must not depend on what this person's AWS set-up says: no profile, no proxy, and the emulator's own key.
     variables: dict[str, Any] = {"profile": (None, [], None, None), "config_file": (None, [], os.devnull, None)}
-    session = boto3.Session("test", "test", region_name=region, botocore_session=botocore.session.Session(variables))
+    session = boto3.Session(
+        stack.aws_access_key_id,
+        stack.aws_secret_access_key,
+        region_name=region,
+        botocore_session=botocore.session.Session(variables),
+    )
     local = bounded.merge(Config(proxies={}))
     return session.client(service, endpoint_url=stack.aws_endpoint_url, config=local)
 
@@ -232,7 +241,8 @@ def _local(path: Path) -> Stack:
         )
     }
     names["hosted_ui"] = "login_url"
-    return Stack.from_outputs("local", outputs, names, optional={"parameter_region": "region"})
+    optional = {name: name for name in ("aws_access_key_id", "aws_secret_access_key")}
+    return Stack.from_outputs("local", outputs, names, optional={"parameter_region": "region", **optional})
 
 
 def _deployed(name: str, *, region: str, profile: str | None) -> Stack:

@@ -8,14 +8,17 @@ from local.build import PROJECT
 from tests.local.loop_thread import LoopThread
 
 PYTHON = PROJECT / ".venv-emulator" / "bin" / "python"
+BY_PUBLIC_KEY = "AWS4-HMAC-SHA256 Credential=test/20261130/us-east-1/{}/aws4_request, SignedHeaders=host, Signature=0"
+"""What anybody can write who knows ministack, which does not check root's signature; `{}` is the service."""
+
 ANY_PORT = ports.PortRequest(0, "the emulator", "--emulator-port")
 
 
 @contextlib.contextmanager
-def running_emulator(state: Path):
+def running_emulator(state: Path, key: emulator.RootKey = emulator.PUBLIC_KEY):
     """Start an emulator with its files in *state*; stop it afterwards."""
     with LoopThread() as loop:
-        running = loop.run(emulator.start(PYTHON, state, ports.reserve(ANY_PORT)))
+        running = loop.run(emulator.start(PYTHON, state, ports.reserve(ANY_PORT), key))
         try:
             yield running
         finally:

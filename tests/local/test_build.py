@@ -72,6 +72,20 @@ def test_result_is_made_once(tmp_path):
     assert (second.folder / "part").read_text() == "1"
 
 
+def test_result_is_closed_to_other_users(tmp_path):
+    """The bundle builder gives files the modes that Lambda wants; here nobody else is to read, let alone write them."""
+
+    async def make(folder):
+        (folder / "sub").mkdir(parents=True)
+        (folder / "sub" / "part").write_text("1")
+        for path, mode in ((folder, 0o755), (folder / "sub", 0o777), (folder / "sub" / "part", 0o666)):
+            path.chmod(mode)
+
+    made = asyncio.run(build._cached(tmp_path / "cache", "x", "1", make)).folder
+    modes = [path.stat().st_mode & 0o777 for path in (tmp_path / "cache", made, made / "sub", made / "sub" / "part")]
+    assert modes == [0o700, 0o700, 0o700, 0o600]
+
+
 def test_failed_result_is_not_kept(tmp_path):
     """Half a folder is never taken for a whole one."""
     with pytest.raises(BuildError, match="it broke"):

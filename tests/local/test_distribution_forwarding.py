@@ -10,6 +10,7 @@ from tests.local.twin_rig import (
     ALL_VIEWER_EXCEPT_HOST,
     CACHING_DISABLED,
     GUARDED,
+    HOST,
     URL_HOST,
     changes,
     distribution,
@@ -81,7 +82,7 @@ def test_host_is_the_viewers_where_the_policy_forwards_it(kind):
     """Managed-AllViewer breaks function URLs just like this."""
     chosen = policy(Selection(kind, frozenset({"host"})))
     _, rig = send(view=distribution(origin_request_policy=chosen))
-    assert rig.arrived.values(b"host") == [b"127.0.0.1"]
+    assert rig.arrived.values(b"host") == [HOST]
 
 
 @pytest.mark.parametrize(
@@ -144,13 +145,34 @@ def test_disallowed_header_is_not_exposed_but_may_reach_the_origin(name):
 
 def test_hop_headers_differ_between_the_function_and_the_wire():
     """Via grows after the function, Connection and X-Amz-Cf-Id are added: none of them can be part of a signature."""
-    _, rig = send("GET", b"/", [(b"Via", b"1.0 proxy"), (b"X-Forwarded-For", b"192.0.2.1")])
+    _, rig = send("GET", b"/", [(b"Via", b"1.0 proxy")])
     (via,) = event_values(rig, "via")
     assert via == "1.0 proxy, 1.1 local-edge.cloudfront.net (CloudFront)"
     assert rig.arrived.values(b"via") == [f"{via}, 1.1 local-regional.cloudfront.net (CloudFront)".encode()]
-    assert event_values(rig, "x-forwarded-for") == ["192.0.2.1, 127.0.0.1"]
     assert event_values(rig, "x-amz-cf-id") == event_values(rig, "connection") == []
     assert rig.arrived.values(b"connection") == [b"Keep-Alive"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ([], "127.0.0.1"),
+        ([b"192.0.2.1"], "192.0.2.1, 127.0.0.1"),
+        ([b"192.0.2.1, 198.51.100.7"], "192.0.2.1, 198.51.100.7, 127.0.0.1"),
+        ([b"192.0.2.1", b"198.51.100.7"], "192.0.2.1, 198.51.100.7, 127.0.0.1"),
+        ([b"127.0.0.1"], "127.0.0.1, 127.0.0.1"),
+        ([b"admin"], "admin, 127.0.0.1"),
+    ],
+    ids=repr,
+)
+def test_viewers_address_is_appended_once_to_what_it_says_of_itself(sent, expected):
+    """One header, the same in the event and on the wire; its last address is the only one that nobody can make up.
+
+    Source: RequestAndResponseBehaviorCustomOrigin.html, "Client IP addresses".
+    """
+    _, rig = send("GET", b"/", [(b"X-Forwarded-For", value) for value in sent])
+    assert event_values(rig, "x-forwarded-for") == [expected]
+    assert rig.arrived.values(b"x-forwarded-for") == [expected.encode()]
 
 
 def test_user_agent_is_cloudfronts_unless_the_policy_forwards_it():

@@ -113,6 +113,14 @@ def test_distribution_is_read_with_its_policies():
     assert default.cache_policy.gzip
 
 
+def test_alternate_names_are_read():
+    """The twin answers to them."""
+    aliases = {"Quantity": 2, "Items": ["www.example.com", "*.example.org"]}
+    assert read_distribution(FakeCloudFront(Aliases=aliases), "E1").aliases == ("www.example.com", "*.example.org")
+    assert read_distribution(FakeCloudFront(Aliases={"Quantity": 0}), "E1").aliases == ()
+    assert read_distribution(FakeCloudFront(), "E1").aliases == ()
+
+
 @pytest.mark.parametrize("ttls", [{"max_ttl_s": 1}, {"default_ttl_s": 1}, {"min_ttl_s": 1}])
 def test_cacheable_behaviour_with_the_function_is_refused(ttls):
     """A kept answer would be served to others without the token check."""

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from local.behaviors import DistributionView, normalize_path
-from tests.local.twin_rig import GUARDED, URL_HOST, RawOrigin, distribution, send, twin
+from local.hosts import answers_to
+from tests.local.twin_rig import GUARDED, HOST, URL_HOST, RawOrigin, distribution, send, twin
 
 ODD_TARGETS = [
     b"/plain?a=1&b=2",
@@ -65,6 +66,107 @@ def test_second_request_of_a_connection_is_taken_as_raw_as_the_first():
     ]
 
 
+def ask(host, *, target=b"/", **options):
+    """Send a request under a name, `{port}` being the twin's; gives the answer and the rig."""
+
+    async def scenario(rig):
+        return await rig.send("GET", target, hosts=[host.replace("{port}", str(rig.port)).encode()])
+
+    return twin(scenario, **options)
+
+
+KNOWN = [
+    "127.0.0.1:{port}",
+    "localhost:{port}",
+    "LOCALHOST:{port}",
+    "my.test",
+    "My.Test:{port}",
+    "d111111abcdef8.cloudfront.net",
+    "d111111abcdef8.cloudfront.net:{port}",
+    "www.example.com",
+    "deep.sub.example.org",
+]
+UNKNOWN = [
+    "evil.example",
+    "evil.example:{port}",
+    "127.0.0.1",
+    "localhost",
+    "localhost:1",
+    "my.test:1",
+    "localhost:{port}.evil.example",
+    "localhost.:{port}",
+    "127.1:{port}",
+    "2130706433:{port}",
+    "0x7f.0.0.1:{port}",
+    "[::1]:{port}",
+    "localhost:",
+    "localhost:{port}, evil.example",
+    "user@localhost:{port}",
+    "not-my.test",
+    "my.test.evil.example",
+    "d111111abcdef8.cloudfront.net.evil.example",
+    "d222222abcdef8.cloudfront.net",
+    "example.org",
+    "evilexample.org",
+]
+
+
+@pytest.mark.parametrize("host", KNOWN)
+def test_own_names_are_answered(host):
+    """The loopback names with the port, the distribution's own name, its aliases, and what the twin was told."""
+    view = replace(distribution(), aliases=("www.example.com", "*.example.org"))
+    reply, _ = ask(host, view=view, names=("my.test",))
+    assert reply.status == 200
+
+
+@pytest.mark.parametrize("host", UNKNOWN)
+def test_other_hosts_get_cloudfronts_403_before_anything_runs(host):
+    """A name rebound to 127.0.0.1 reads nothing: no function, no origin, no name that would have been right."""
+    view = replace(distribution(), aliases=("www.example.com", "*.example.org"))
+    reply, rig = ask(host, view=view, names=("my.test",))
+    assert reply.status == 403
+    assert reply.values("x-cache") == ["Error from cloudfront"]
+    assert reply.values("server") == ["CloudFront"]
+    assert rig.events == rig.origin.arrived == []
+    assert not [name for name in ("my.test", "example.org", "d111111", "localhost") if name.encode() in reply.body]
+
+
+def test_other_hosts_do_not_get_the_site_either():
+    """A behavior without the edge function, such as the page's, is as shut as the others."""
+    site = replace(GUARDED, edge_function=None)
+    assert ask("evil.example", view=distribution(site))[0].status == 403
+    assert ask("localhost:{port}", view=distribution(site))[0].status == 200
+
+
+def test_port_80_may_be_left_out():
+    """It is what browsers do."""
+    assert answers_to(b"localhost", 80, ()) is True
+    assert answers_to(b"localhost", 8080, ()) is False
+
+
+@pytest.mark.parametrize("hosts", [[], [b""], [HOST, HOST], [HOST, b"evil.example"]], ids=repr)
+def test_no_host_or_two_are_400(hosts):
+    """RFC 9112 §3.2; CloudFront would not know which distribution is meant."""
+
+    async def scenario(rig):
+        return await rig.send(hosts=hosts)
+
+    reply, rig = twin(scenario)
+    assert reply.status == 400
+    assert rig.events == rig.origin.arrived == []
+
+
+def test_old_request_without_a_host_is_400():
+    """HTTP/1.0 has no Host; the twin's server lets it through."""
+
+    async def scenario(rig):
+        return await rig.raw(b"GET / HTTP/1.0\r\n\r\n")
+
+    raw, rig = twin(scenario)
+    assert raw.startswith(b"HTTP/1.1 400 ")
+    assert rig.events == []
+
+
 @pytest.mark.parametrize("target", [b"/a b", b"/\x01", b"/a\tb", b"/\x7f", b"/a#b", b"/a?b#c", b"*", b"a/b"], ids=repr)
 def test_malformed_target_is_400(target):
     """Controls, spaces, fragments and what does not begin with a slash end at the edge."""
@@ -118,7 +220,7 @@ def test_url_over_8192_bytes_is_414(size, status):
 @pytest.mark.parametrize(("size", "status"), [(32_768, 200), (32_769, 494), (200_000, 494)])
 def test_request_over_32768_bytes_is_494(size, status):
     """Request line and headers together, on both sides of the limit, and far beyond what servers usually take."""
-    fixed = len(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nX-Filler: \r\n")
+    fixed = len(b"GET / HTTP/1.1\r\nHost: " + HOST + b"\r\nConnection: close\r\nX-Filler: \r\n")
     reply, _ = send("GET", b"/", [(b"X-Filler", b"x" * (size - fixed))])
     assert reply.status == status
 

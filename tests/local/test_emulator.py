@@ -1,19 +1,26 @@
-"""The emulator is shut in: it answers programs on this machine and nobody else, and leaves nothing behind."""
+"""The emulator is shut in: it answers this user's programs on this machine alone, and leaves nothing behind."""
 
+import hmac
+import http.server
 import io
 import json
 import os
 import signal
+import socket
+import threading
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlencode
 
 import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from local import emulator, ports
-from tests.local.emulator_support import ANY_PORT, PYTHON, running_emulator
+from local import _emulator_main, emulator, peer, ports
+from tests.local import stranger
+from tests.local.emulator_support import ANY_PORT, BY_PUBLIC_KEY, PYTHON, running_emulator
 from tests.local.loop_thread import LoopThread
 
 SLEEPER = """
@@ -40,14 +47,9 @@ def test_root_key_is_accepted(running):
     assert running.client("sts").get_caller_identity()["Arn"] == f"arn:aws:iam::{emulator.ACCOUNT_ID}:root"
 
 
-def test_unknown_key_is_refused(running, monkeypatch):
+def test_unknown_key_is_refused(running):
     """AUTH is on: a made-up key gets nothing."""
-    monkeypatch.setattr(emulator, "ROOT_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
-    emulator._session.cache_clear()
-    try:
-        client = emulator.root_client("ssm", running.url)
-    finally:
-        emulator._session.cache_clear()
+    client = emulator.root_client("ssm", running.url, key=emulator.RootKey("AKIAIOSFODNN7EXAMPLE", "x"))
     with pytest.raises(ClientError) as refused:
         client.get_parameters(Names=["/x"])
     assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] in {400, 403}
@@ -98,6 +100,80 @@ def test_preflight_is_refused(running):
     answer = requests.options(running.url, headers=headers, timeout=5)
     assert answer.status_code == 403
     assert not [name for name in answer.headers if name.lower().startswith("access-control")]
+
+
+def test_server_takes_own_user_only():
+    """The sockets that the server makes for itself become listeners that refuse other users."""
+
+    class Config:
+        def create_sockets(self):
+            return SimpleNamespace(insecure_sockets=[socket.create_server(("127.0.0.1", 0))])
+
+    _emulator_main.own_user_only(Config, peer)
+    (made,) = Config().create_sockets().insecure_sockets
+    with made:
+        assert type(made) is peer.OwnUserListener
+        with socket.create_connection(made.getsockname()):
+            made.accept()[0].close()
+
+
+CREATE_ROLE = urlencode({"Action": "CreateRole", "RoleName": "x", "AssumeRolePolicyDocument": "{}"}).encode()
+
+
+@stranger.only_root_can_play_one
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "body"),
+    [
+        ("GET", "/_ministack/health", {}, b""),
+        ("GET", "/_ministack/ready", {}, b""),
+        ("POST", "/_ministack/reset", {}, b""),
+        ("POST", "/", {"Content-Type": "application/x-www-form-urlencoded"}, CREATE_ROLE),
+        ("POST", "/2015-03-31/functions/x/invocations", {}, b"{}"),
+        ("GET", "/us-east-1_x/.well-known/jwks.json", {}, b""),
+        ("POST", "/_gateway/rotate-keys/us-east-1_x", {}, b""),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_other_users_program_is_refused_whatever_it_asks(running, method, path, headers, body):
+    """Also with root's public key."""
+    for signed in ({}, {"Authorization": BY_PUBLIC_KEY.format("iam")}):
+        status, said = stranger.ask(running.port, method, path, {**headers, **signed}, body)
+        assert (status, said) in {
+            (403, peer._REFUSAL_TEXT.decode()),
+            (0, "BrokenPipeError"),
+            (0, "ConnectionResetError"),
+        }
+    assert running.client("iam").list_roles()["Roles"] == []
+
+
+@pytest.mark.parametrize("proof", ["", "0" * 64, "{nonce}", "{right}"])
+def test_other_program_on_the_port_is_not_taken_for_the_emulator(proof):
+    """Whoever takes the port just before the emulator would be told the password and get every event."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            nonce = self.path.rpartition("/")[2]
+            right = hmac.new(b"key", nonce.encode(), "sha256").hexdigest()
+            ready = self.path == "/_ministack/ready"
+            body = (json.dumps({"status": "completed"}) if ready else proof.format(nonce=nonce, right=right)).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as squatter:
+        thread = threading.Thread(target=squatter.serve_forever)
+        thread.start()
+        try:
+            assert emulator._ready(squatter.server_port, "key") is (proof == "{right}")
+        finally:
+            squatter.shutdown()
+            thread.join()
 
 
 def test_only_its_port_on_loopback_is_open(running):

@@ -42,6 +42,7 @@ def front(tmp_path_factory):
             user_pool_id=pool_id,
             outputs_file=".local/outputs.json",
             console=console.append,
+            names=("my.test",),
         )
         server = serving.Serving(serving.plain_config(app), sock, "sign-in front")
         loop.run(server.start())
@@ -221,10 +222,16 @@ def _unnormalised(method, url, path):
     [
         ("127.0.0.1:{port}", 200),
         ("localhost:{port}", 200),
-        ("127.0.0.1", 421),
-        ("evil.example:{port}", 421),
-        ("127.0.0.1:{port}.evil.example", 421),
-        ("", 421),
+        ("Localhost:{port}", 200),
+        ("my.test:{port}", 200),
+        ("my.test", 200),
+        ("127.0.0.1", 403),
+        ("127.0.0.1:1", 403),
+        ("evil.example:{port}", 403),
+        ("127.0.0.1:{port}.evil.example", 403),
+        ("localhost.:{port}", 403),
+        ("127.1:{port}", 403),
+        ("", 400),
     ],
 )
 def test_only_its_own_names_are_answered(front, host, status):

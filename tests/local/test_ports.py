@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from local import ports
+from local import peer, ports
 from local.ports import PortError, PortRequest
 
 
@@ -23,6 +23,13 @@ def test_zero_takes_a_free_loopback_port():
         assert (host, number > 0) == ("127.0.0.1", True)
         with socket.create_connection((host, number), 5):
             pass
+
+
+@pytest.mark.parametrize(("any_user", "kind"), [(False, peer.OwnUserListener), (True, socket.socket)])
+def test_port_is_for_this_user_unless_it_is_for_everybody(any_user, kind):
+    """What nobody thought about is shut."""
+    with ports.listen(PortRequest(0, "a test", "", any_user)) as sock:
+        assert type(sock) is kind
 
 
 def test_taken_port_says_which_for_what_by_whom_and_what_to_do():
@@ -65,6 +72,7 @@ def test_free_port_has_no_holder():
 
 def test_port_that_is_not_allowed_says_so(monkeypatch):
     """A privileged port is not "taken"."""
+    assert peer.can_tell()  # found out before `bind` stops working
 
     def refuse(_self, _address):
         raise PermissionError(13, "Permission denied")

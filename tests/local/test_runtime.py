@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from local import peer
 from local.runtime import EdgeFunctionError, EdgeRuntime
+from tests.local import stranger
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNTIME_CLIENT = ROOT / ".venv-runtime"
@@ -327,6 +329,71 @@ def test_web_page_cannot_take_an_event(bundle, headers):
     (status, afterwards, address), _ = run(bundle(code), scenario)
     assert status == 403
     assert afterwards == address
+
+
+ASK_RUNTIME_API = """
+import http.client, os
+
+def handler(event, context):
+    initial = dict(item.split("=", 1) for item in open("/proc/self/environ").read().split("\\0") if item)
+    return {"seen": os.environ["AWS_LAMBDA_RUNTIME_API"], "secret": initial["AWS_LAMBDA_RUNTIME_API"]}
+"""
+
+
+def call_runtime_api(host, path, method="GET"):
+    connection = http.client.HTTPConnection(host, timeout=5)
+    with contextlib.closing(connection):
+        connection.request(method, path)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())["errorType"]
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "answer"),
+    [
+        # The accept half: who has the secret is answered as Lambda answers a runtime.
+        ("{secret}/2018-06-01/runtime/invocation/x/response", "POST", (400, "InvalidRequestID")),
+        ("{secret}/2018-06-01/runtime/nothing", "GET", (404, "UnknownPath")),
+        ("/2018-06-01/runtime/invocation/next", "GET", (403, "InvalidClient")),
+        ("/2018-06-01/runtime/nothing", "GET", (403, "InvalidClient")),
+        ("/wrong/2018-06-01/runtime/invocation/next", "GET", (403, "InvalidClient")),
+        ("{secret}x/2018-06-01/runtime/invocation/next", "GET", (404, "UnknownPath")),
+        ("{cut}/2018-06-01/runtime/invocation/next", "GET", (403, "InvalidClient")),
+        ("//{secret}/2018-06-01/runtime/invocation/next", "GET", (403, "InvalidClient")),
+        ("/2018-06-01/runtime{secret}/invocation/next", "GET", (403, "InvalidClient")),
+        ("/2018-06-01/runtime/init/error", "POST", (403, "InvalidClient")),
+    ],
+)
+def test_events_are_for_the_environments_own_process(bundle, path, method, answer):
+    """The secret is in that process's first environment alone; the function sees host and port, as on AWS."""
+
+    async def scenario(runtime):
+        told = await runtime.invoke({})
+        host, _, secret = told["secret"].partition("/")
+        assert told["seen"] == host
+        assert len(secret) == 32
+        asked = path.format(secret=f"/{secret}", cut=f"/{secret[:-1]}")
+        return await asyncio.to_thread(call_runtime_api, host, asked, method), await runtime.invoke({}), told
+
+    (found, afterwards, told), _ = run(bundle(ASK_RUNTIME_API), scenario)
+    assert found == answer
+    assert afterwards == told
+
+
+def test_other_users_program_gets_no_event(bundle, monkeypatch):
+    """It is refused before it can say what it wants, with the secret or without."""
+
+    async def scenario(runtime):
+        host, _, secret = (await runtime.invoke({}))["secret"].partition("/")
+        stranger.pretend(monkeypatch)
+        connection = http.client.HTTPConnection(host, timeout=5)
+        with contextlib.closing(connection):
+            await asyncio.to_thread(connection.request, "GET", f"/{secret}/2018-06-01/runtime/nothing")
+            answer = await asyncio.to_thread(connection.getresponse)
+            return answer.status, answer.read()
+
+    (status, body), _ = run(bundle(ASK_RUNTIME_API), scenario)
+    assert (status, body) == (403, peer._REFUSAL_TEXT)
 
 
 def test_stop_is_quiet(bundle, caplog):

@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
+from local import state_folder
 from local.build import PROJECT
-from local.state_folder import AlreadyRunningError, StateFolder, open_private
+from local.state_folder import AlreadyRunningError, StateFolder, make_private_folder, open_private
 
 
 def _mode(path):
@@ -30,6 +31,38 @@ def test_folder_and_files_are_private(tmp_path):
             "outputs.json": "0o600",
             "edge.log": "0o600",
         }
+
+
+def test_everything_that_was_there_is_closed_to_others(tmp_path):
+    """Also far below, and nothing that a link leads to elsewhere."""
+    path, elsewhere = tmp_path / "state", tmp_path / "elsewhere"
+    deep = path / "emulator" / "state"
+    deep.mkdir(parents=True)
+    for file, mode in ((deep / "key.pem", 0o644), (path / "cache", 0o666), (elsewhere, 0o644)):
+        file.touch()
+        file.chmod(mode)
+    (deep / "link").symlink_to(elsewhere)
+    for folder in (path, path / "emulator", deep):
+        folder.chmod(0o777)
+    with StateFolder(path).held():
+        found = {
+            str(file.relative_to(tmp_path)): _mode(file) for file in (path, *path.rglob("*")) if not file.is_symlink()
+        }
+    folders = dict.fromkeys(("state", "state/emulator", "state/emulator/state"), 0o700)
+    files = dict.fromkeys(("state/emulator/state/key.pem", "state/cache", "state/lock"), 0o600)
+    assert found == folders | files
+    assert _mode(elsewhere) == 0o644
+
+
+def test_folder_of_another_user_is_refused(tmp_path, monkeypatch):
+    """Its owner could put a lock or a build there that is theirs; what belongs to the project's owner is taken."""
+    make_private_folder(tmp_path / "ours")
+    monkeypatch.setattr(state_folder, "_trusted_owners", lambda: {os.geteuid() + 1})
+    for use in (lambda: make_private_folder(tmp_path / "ours"), StateFolder(tmp_path / "ours").acquire):
+        with pytest.raises(PermissionError, match="belongs to another user"):
+            use()
+    monkeypatch.setattr(state_folder, "_trusted_owners", lambda: {os.geteuid() + 1, os.geteuid()})
+    make_private_folder(tmp_path / "ours")
 
 
 def test_outputs_are_there_only_while_held(tmp_path):

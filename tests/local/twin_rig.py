@@ -22,6 +22,8 @@ from local.behaviors import (
 from local.distribution import EdgeTwin, uvicorn_settings
 
 URL_HOST = "abc123.lambda-url.eu-west-1.on.aws"
+HOST = b"x"
+"""A name that the twin is told to answer to; requests come with it."""
 ALL_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "PATCH", "POST", "DELETE"})
 CACHING_DISABLED = CachePolicy(
     "Managed-CachingDisabled",
@@ -180,9 +182,10 @@ class Rig:
         writer.close()
         return raw
 
-    async def send(self, method="GET", target=b"/", headers=(), body=b""):
+    async def send(self, method="GET", target=b"/", headers=(), body=b"", hosts=(HOST,)):
         """Send a request; gives the parsed answer."""
-        lines = [method.encode() + b" " + target + b" HTTP/1.1", b"Host: 127.0.0.1", b"Connection: close"]
+        lines = [method.encode() + b" " + target + b" HTTP/1.1", *(b"Host: " + host for host in hosts)]
+        lines += [b"Connection: close"]
         lines += [name + b": " + value for name, value in headers]
         if body and not any(name.lower() == b"transfer-encoding" for name, _ in headers):
             lines.append(b"Content-Length: %d" % len(body))
@@ -201,7 +204,7 @@ def parse(raw, method="GET"):
     return Reply(response.status, headers, response.read(), raw)
 
 
-def twin(scenario, *, function=passes, view=None, origin=None, resolve=None):
+def twin(scenario, *, function=passes, view=None, origin=None, resolve=None, names=("x",)):
     """Run `scenario(rig)` against a twin of *view* whose edge function is *function*."""
 
     async def main():
@@ -219,6 +222,7 @@ def twin(scenario, *, function=passes, view=None, origin=None, resolve=None):
             resolve=resolve or (lambda domain: {URL_HOST: backend.address}[domain]),
             console=rig.console.append,
             observe=lambda exchange: (rig.exchanges.append(exchange), rig.finished.set()),
+            names=names,
         )
         # uvicorn's protocol on a plain asyncio server: its own supervisor takes 0.2 s to notice that it should stop.
         config = uvicorn.Config(app, **uvicorn_settings())
