@@ -85,7 +85,8 @@ class Identity:
         client_id: The app client the token was issued to.
         token_use: "id" or "access".
         issuer: The URL that names the user pool.
-        claims: All verified claims; None when they were too long for a header.
+        claims: All verified claims; None when they were too long for a header, which a user can bring about by long
+            attributes: never let somebody in because a claim is absent.
     """
 
     sub: str

@@ -22,7 +22,8 @@ class Settings(NamedTuple):
         policy_required: True: an absent policy is a broken one. False: no policy means any valid ID token.
         domain_name: The viewer-facing host name, or None for the distribution's own.
         signing: ``sigv4``: this function signs for the function URL. ``oac``: CloudFront's origin access control does.
-        resource: The protected resource's URL (RFC 9728 §2), for OAuth clients that discover; None: nothing is published.
+        resource: The protected resource's URL (RFC 9728 §2): published for OAuth clients that discover, and what access
+            tokens have to be bound to that are bound to a resource; None: neither.
         authorization_servers: Issuers to publish with it, or None for the user pools' own.
         expected_user_pool_id: The pool that the parameters most likely name, or None: a cold start then reads its keys while
             it reads the parameters. Nothing else follows from it; what counts is the parameter.
