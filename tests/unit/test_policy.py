@@ -325,13 +325,15 @@ def test_broken_document_says_what_and_where(document, expected):
 def test_every_fault_is_named_at_once():
     """Nobody should have to write a parameter once per mistake."""
     faults = fault_of({"version": 3, "routes": [{"path": "x"}, {"path": "/y", "group": []}], "leeway_s": "9"})
-    for place in ("version", "routes[0].path", "routes[1]", "leeway_s"):
+    for place in ("version", "; routes[0].path", "; routes[1]", "; leeway_s"):
         assert f"{place}: " in faults
 
 
 def test_long_values_are_shortened_in_messages():
     """The log line stays readable, and bounded."""
     assert len(fault_of({"version": 1, "routes": [{"path": "x" * 5000}]})) < 300
+    assert fault_of({"version": 1, "routes": [{"path": "x" * 78}]}).endswith(f"not '{'x' * 78}'")
+    assert fault_of({"version": 1, "routes": [{"path": "x" * 79}]}).endswith(f"not '{'x' * 78}…")
 
 
 def pool(pool_id):

@@ -324,7 +324,10 @@ def test_every_fault_is_named_at_once():
 
 def test_unknown_settings_are_refused_at_build_time_and_ignored_at_run_time():
     """A misspelt name is found by the builder; a newer file does not stop an older version."""
-    assert "surprise: unknown setting; the settings are parameter_prefix" in faults_of(surprise=1)
+    assert (
+        "surprise: unknown setting; the settings are parameter_prefix, parameter_region, policy_required, "
+        in faults_of(surprise=1)
+    )
     assert parse_settings({**MINIMAL, "surprise": {"x": [1]}}, unknown_keys=True) == parse_settings(MINIMAL)
     with pytest.raises(SettingsError, match="cooldown_s"):
         parse_settings({**MINIMAL, "surprise": 1, "cooldown_s": "x"}, unknown_keys=True)
