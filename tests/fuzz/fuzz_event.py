@@ -192,7 +192,7 @@ def target(data: bytes) -> None:
         assert result is event["Records"][0]["cf"]["request"]
         assert result["uri"].lower().startswith("/public"), result["uri"]
         assert not any(re.sub("[^a-z0-9]", "-", name.lower()).startswith("x-cognito-") for name in result["headers"])
-        assert all(re.fullmatch("[a-z0-9-]+", name) for name in result["headers"]), result["headers"]
+        assert all(re.fullmatch("[a-z0-9-]+", name.lower()) for name in result["headers"]), result["headers"]
         assert result["headers"]["authorization"][0]["value"].startswith("AWS4-HMAC-SHA256 ")
         return
     assert result["status"] == str(entry["status"]), entry
