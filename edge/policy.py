@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from .errors import AmbiguousPathError, MethodNotAllowedError
-from .target import Reading, Segments, Target, fold, is_settled, spellings
+from .readings import Reading, Segments, fold, is_settled, spellings
+from .target import Target
 
 # The seven methods that a CloudFront behavior can allow, in the order in which ``Allow`` lists them.
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")

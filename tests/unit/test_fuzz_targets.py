@@ -74,7 +74,7 @@ def test_the_event_target_notices_an_open_door(monkeypatch):
 
 def test_the_target_target_notices_a_rule_that_is_slipped_past(monkeypatch):
     """An edge that matched undecoded text would be found."""
-    from edge.target import Reading
+    from edge.readings import Reading
 
     plain = tuple(json.loads('["%61dmin","x"]'))
     monkeypatch.setattr("edge.target.plausible_readings", lambda path: (Reading(plain, folded=False),))

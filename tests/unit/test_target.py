@@ -1,4 +1,4 @@
-"""edge/target.py: the one form of a target that is judged, signed and sent, and how else a server could read it."""
+"""edge/target.py and edge/readings.py: the one form of a target that is judged, signed and sent, and how else it can be read."""
 
 import contextlib
 import gc
@@ -14,13 +14,12 @@ from hypothesis import strategies as st
 
 from edge.errors import AmbiguousPathError, GatewayError, MalformedUrlError, MethodNotAllowedError
 from edge.policy_document import parse_policy
+from edge.readings import fold, plausible_readings
 from edge.target import (
     canonical_path,
     canonical_query,
     canonical_target,
     check_length,
-    fold,
-    plausible_readings,
 )
 from tests.fakes import Pool, problem_of
 from tests.reference_signers import make_offline_system
