@@ -292,6 +292,7 @@ def test_keys_are_read_by_one_unsigned_get(aws):
     [(path, headers, body)] = aws.cognito.requests
     assert path == f"/{POOL.pool_id}/.well-known/jwks.json"
     assert "authorization" not in headers
+    assert headers["accept"] == "application/json"
     assert body == b""
 
 

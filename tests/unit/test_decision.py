@@ -56,6 +56,13 @@ def test_missing_group_names_the_groups_and_is_a_403_with_a_challenge():
     assert "scope" not in challenge
 
 
+@pytest.mark.parametrize(("count", "end"), [(8, "'g7'."), (9, "'g7' or others."), (30, "'g7' or others.")])
+def test_missing_group_names_eight_groups_and_no_more(count, end):
+    """The challenge travels in a header."""
+    result = refused({"routes": [{"path": "/a", "groups": [f"g{number}" for number in range(count)]}]}, ID)
+    assert problem_of(result)["detail"].endswith(end)
+
+
 @pytest.mark.parametrize(
     ("policy", "claims", "code"),
     [

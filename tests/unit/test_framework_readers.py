@@ -121,6 +121,27 @@ def test_a_rule_that_spells_a_name_is_met_by_it(pattern, path):
 @pytest.mark.parametrize(
     ("pattern", "path"),
     [
+        *(
+            ("/x;v=1", "/x;v=1"),
+            ("/x;v=1/*", "/x;v=1/y"),
+            ("/a./*", "/a./x"),
+            ("/a/", "/a/"),
+            ("/a ", "/a%20"),
+            ("/ a/*", "/%20a/x"),
+        ),
+    ],
+)
+def test_a_pattern_with_what_servers_drop_is_met_by_nothing(pattern, path):
+    """To many servers it names something else; `policy.py check` says so."""
+    assert (
+        outcome(gateway_under({"routes": [{"path": pattern, "allow": "anyone"}]}), Ask("GET", path, USER))
+        == "ambiguous_path"
+    )
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
         *(("/favicon.ico", "/favicon"), ("/favicon.ico", "/favicon.png"), ("/favicon.ico", "/favicon.ico.json")),
         *(("/favicon.ico", "/FAVICON.ico"), ("/v1.2/*", "/v1"), ("/v1.2/*", "/v1.2.json"), ("/c++", "/c%20%20")),
     ],

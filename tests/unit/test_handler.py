@@ -209,6 +209,7 @@ def test_what_is_no_origin_request_event_is_answered(event, capsys):
     result = handler(event, None)
     assert result["status"] in ("500", "503")
     assert problem_of(result)["request_id"] == ""
+    assert len(problem_of(result)["detail"]) > 10
     entry = json.loads(capsys.readouterr().out)
     assert (entry["decision"], entry["code"]) == ("error", "internal_error")
     assert "cloudfront.py" in entry["reason"]

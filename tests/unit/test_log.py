@@ -119,6 +119,19 @@ def test_the_rule_is_named_by_its_place(aws):
         ("default", "refuse", "missing_token", 401),
     ]
     assert system.log[0]["ignored_token"] == "malformed_token"
+    system(uri="/public/x")
+    assert "ignored_token" not in system.log[-1]
+
+
+@pytest.mark.parametrize("value", [5, None, True, ["/a"], {"a": "b"}, 1.5])
+@pytest.mark.parametrize("field", ["method", "uri"])
+def test_a_broken_event_has_its_line(gateway, field, value):
+    """Whatever stands where a text should be."""
+    event = make_event()
+    event["Records"][0]["cf"]["request"][field] = value
+    gateway(event)
+    assert len(gateway.log) == 1
+    assert gateway.log[0]["decision"] in ("error", "refuse")
 
 
 def test_no_secret_is_ever_in_a_line(aws, gateway):

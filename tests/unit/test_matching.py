@@ -332,6 +332,15 @@ def wide_policy(routes: int) -> Policy:
     )
 
 
+@pytest.mark.parametrize("path", ["/api/v1/users", "/api/v1/A%2Fb;c."])
+def test_a_decision_is_remembered_beside_others(path):
+    """One look-up for a path that was asked for before, whatever was asked for since."""
+    policy = wide_policy(2)
+    first = calls_to_decide(policy, path)
+    calls_to_decide(policy, "/another")
+    assert calls_to_decide(policy, path) < first
+
+
 @pytest.mark.parametrize("path", ["/api/v1/users", "/api/v1/A%2Fb;c.", "/nothing/of/the/kind"])
 @pytest.mark.parametrize("routes", [200, 500])
 def test_the_cost_of_a_decision_does_not_grow_with_the_number_of_rules(path, routes):

@@ -314,14 +314,20 @@ def test_many_threads_at_a_cold_start_cause_one_attempt():
     """All wait for the one attempt that is under way, and all get what it read."""
     source = Gate()
     value = make(source)
-    results = []
-    threads = in_threads(8, lambda: results.append(value.get(NOW)[0]))
+    begun, results = [], []
+
+    def work():
+        begun.append(1)
+        results.append(value.get(NOW))
+
+    threads = in_threads(8, work)
     assert source.entered.wait(5)
+    assert wait_until(lambda: len(begun) == 8)
     source.released.set()
     assert wait_until(lambda: len(results) == 8)
     for thread in threads:
         thread.join(5)
-    assert results == ["one"] * 8
+    assert sorted(results) == [("one", "hit")] * 7 + [("one", "miss")]
     assert source.attempts == [NOW]
 
 

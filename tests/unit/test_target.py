@@ -813,6 +813,7 @@ def held_bytes(call) -> int:
         ("/{}" + "/Ab" * 500, 250),
         ("/{}" + "/%41;b." * 30, 250),  # many readings
         ("/" + "%25" * 5 + "41/{}" * 10, 1_000),
+        ("/{}?" + "a=%41&" * 1_000, 300),  # a short path, and a long query
     ],
 )
 def test_targets_that_nobody_asks_for_twice_fill_no_memory(path, requests):
@@ -822,7 +823,8 @@ def test_targets_that_nobody_asks_for_twice_fill_no_memory(path, requests):
     def ask() -> None:
         for number in range(requests):
             with contextlib.suppress(AmbiguousPathError):
-                policy.group_for(canonical_target(path.replace("{}", str(number)), f"page={number}"))
+                uri, _, query = path.replace("{}", str(number)).partition("?")
+                policy.group_for(canonical_target(uri, f"{query}page={number}"))
 
     assert held_bytes(ask) < 4_000_000
 
