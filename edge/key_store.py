@@ -50,7 +50,7 @@ class KeyStore:
             KeysUnavailableError: They cannot be read, so that nobody knows whether the key exists.
         """
         keys, state = self.current(pool, issuer, now, deadline)
-        if keys.get(kid) is None and state != "miss":
+        if keys.get(kid) is None:
             return self._of(pool).reread(now, issuer, deadline), "miss"
         return keys, state
 

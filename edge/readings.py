@@ -188,7 +188,7 @@ def _with_spaces(segments: Segments) -> Segments:
 
 def _trimmed(segments: Segments) -> Segments:
     """Drop blanks at either end of a name, dots at its end, and a final slash."""
-    names = _merged([name if name in (".", "..") else name.rstrip(_TRAILERS).lstrip(_BLANKS) for name in segments])
+    names = _merged([name.rstrip(_TRAILERS).lstrip(_BLANKS) for name in segments])
     return names[:-1] if len(names) > 1 and not names[-1] else names
 
 

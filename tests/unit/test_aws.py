@@ -523,3 +523,15 @@ def test_what_was_asked_early_counts_whichever_issuer_the_token_names(hosts, hos
     keys.prepare(make_settings(expected_user_pool_id=POOL.pool_id), NOW)
     assert keys.load(TRUSTED, f"https://{host}/{POOL.pool_id}", NOW, math.inf).get("of-original") is not None
     assert client.called == [ORIGINAL]
+
+
+def test_a_cold_start_connects_where_the_keys_most_likely_are(hosts):
+    """The pool is not known yet, its region most likely is; the first reading finds the connection made."""
+    regional = {f"cognito-idp.{REGION}.amazonaws.com": hosts[ORIGINAL]}
+    client = ByHost(regional)
+    keys = KeySource(client)
+    keys.prepare(make_settings(), NOW)
+    assert wait_until(lambda: client._kept)
+    pool = TRUSTED._replace(region=REGION)
+    assert keys.load(pool, f"https://cognito-idp.{REGION}.amazonaws.com/{POOL.pool_id}", NOW, math.inf)
+    assert client.called == list(regional)

@@ -9,8 +9,10 @@ import time
 
 import pytest
 
-from edge.errors import CredentialsUnavailableError
+from edge.errors import CredentialsUnavailableError, KeysUnavailableError
+from edge.gateway import Gateway
 from edge.http1 import AnswerReader, HttpError
+from edge.parameters import parse_parameters
 from tests.fakes import (
     CREDENTIALS,
     NOW,
@@ -21,6 +23,8 @@ from tests.fakes import (
     headers_of,
     is_forwarded,
     jwk_of,
+    make_event,
+    make_settings,
     make_system,
     problem_of,
 )
@@ -169,6 +173,26 @@ def test_the_slowest_cold_start_stays_within_the_bound(aws, system):
     """With the longest attempts that settings allow, and keys that never come."""
     aws.cognito.mode = "hang"
     assert code_of(timed(system, token=good())) == "keys_unavailable"
+
+
+def test_keys_are_waited_for_within_the_requests_5_seconds():
+    """Whichever host is being asked: what is read after that helps nobody."""
+    left = []
+
+    def load_keys(_pool, _issuer, _now, deadline):
+        left.append(deadline - time.monotonic())
+        raise KeysUnavailableError("No.")
+
+    configuration = parse_parameters({"user-pool-id": POOL.pool_id, "client-id": POOL.client_id}, policy_required=False)
+    gateway = Gateway(
+        make_settings(),
+        load_configuration=lambda _now: configuration,
+        load_keys=load_keys,
+        credentials=lambda: CREDENTIALS,
+        log=lambda _line: None,
+    )
+    assert code_of(gateway.handle(make_event(token=good()), NOW)) == "keys_unavailable"
+    assert 4 < left[0] <= 4.5
 
 
 # --- warm -----------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from tests.fakes import (
     REGION,
     FakeAws,
     Pool,
+    b64url,
     headers_of,
     is_forwarded,
     make_event,
@@ -213,6 +214,20 @@ def test_what_is_no_origin_request_event_is_answered(event, capsys):
     entry = json.loads(capsys.readouterr().out)
     assert (entry["decision"], entry["code"]) == ("error", "internal_error")
     assert "cloudfront.py" in entry["reason"]
+
+
+def test_a_token_that_is_no_unicode_text_is_malformed(gateway):
+    """JSON can carry half a surrogate pair."""
+    result = gateway(headers={"authorization": "Bearer \ud800.x.y"})
+    assert (result["status"], problem_of(result)["code"]) == ("401", "malformed_token")
+
+
+@pytest.mark.parametrize(("length", "shown"), [(80, "x" * 80), (81, "x" * 79 + "~")])
+def test_what_a_caller_sent_is_quoted_up_to_80_characters(gateway, length, shown):
+    """It travels in a header, and is for a person to recognise."""
+    claims = {"alg": "RS256", "kid": "x" * length}
+    token = ".".join(b64url(json.dumps(part).encode()) for part in (claims, Pool().id_claims())) + "." + "A" * 342
+    assert f"kid '{shown}' names" in problem_of(gateway(token=token))["detail"]
 
 
 def test_an_s3_origin_is_answered(gateway):

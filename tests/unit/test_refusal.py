@@ -303,6 +303,8 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
         ("text/html;q=0", False),
         ("text/html;q=0.000", False),
         ("text/html;q=x", False),
+        ("text/html;q=0, application/json;q=x", False),
+        ("text/html;q=x, application/json;q=0", False),
         ("text/html;q=nan", False),
         ("text/html;q=-1", False),
         ("text/plain", False),
