@@ -19,23 +19,15 @@ Reader = Callable[[str, str, Headers], tuple[str, str] | None]
 def django_rest_framework(method: str, path: str, _headers: Headers) -> tuple[str, str] | None:
     """`DefaultRouter(trailing_slash=False)`: the path decoded once; `.format` at its end, and a slash after that."""
     decoded = unquote_to_bytes(path).decode("utf-8", "replace")
-    for name in COLLECTIONS:
-        if re.match(rf"^/{name}$|^/{name}\.[a-z0-9]+/?$", decoded):
-            return method, f"/{name}"
-        if item := re.match(rf"^/{name}/([^/.]+)$|^/{name}/([^/.]+)\.[a-z0-9]+/?$", decoded):
-            return method, f"/{name}/{item[1] or item[2]}"
-    return (method, "/") if re.match(r"^/(\.[a-z0-9]+/?)?$", decoded) else None
+    if re.match(r"^/(\.[a-z0-9]+/?)?$", decoded):
+        return method, "/"
+    return _routed(method, decoded, r"^/NAME(?:\.[a-z0-9]+/?)?$", r"^/NAME/([^/.]+)(?:\.[a-z0-9]+/?)?$")
 
 
 def rails(method: str, path: str, _headers: Headers) -> tuple[str, str] | None:
     """`resources`, with its optional `(.:format)`: any characters but dot, slash and question mark."""
     decoded = unquote(re.sub("/+", "/", path))
-    for name in COLLECTIONS:
-        if re.fullmatch(rf"/{name}(\.[^./?]+)?/?", decoded):
-            return method, f"/{name}"
-        if item := re.fullmatch(rf"/{name}/([^./?]+)(\.[^./?]+)?/?", decoded):
-            return method, f"/{name}/{item[1]}"
-    return None
+    return _routed(method, decoded, r"/NAME(?:\.[^./?]+)?/?\Z", r"/NAME/([^./?]+)(?:\.[^./?]+)?/?\Z")
 
 
 def express(method: str, path: str, headers: Headers) -> tuple[str, str] | None:
@@ -45,22 +37,21 @@ def express(method: str, path: str, headers: Headers) -> tuple[str, str] | None:
             override = headers.get(name, "").split(",")[0].strip().upper()
             if override in ("GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"):
                 method = override
-    for name in COLLECTIONS:
-        if re.fullmatch(rf"(?i)/{name}/?", path):
-            return method, f"/{name}"
-        if item := re.fullmatch(rf"(?i)/{name}/([^/]+)/?", path):
-            return method, f"/{name}/{unquote(item[1])}"
-    return None
+    return _routed(method, path, r"(?i)/NAME/?\Z", r"(?i)/NAME/([^/]+)/?\Z")
 
 
 def starlette(method: str, path: str, _headers: Headers) -> tuple[str, str] | None:
     """`re.match` with `$`, which also stands before a final line feed."""
-    decoded = unquote(path)
+    return _routed(method, unquote(path), r"^/NAME$", r"^/NAME/([^/]+)$")
+
+
+def _routed(method: str, path: str, collection: str, item: str) -> tuple[str, str] | None:
+    """Find the resource by a router's expressions for a list and for an item of it."""
     for name in COLLECTIONS:
-        if re.match(rf"^/{name}$", decoded):
+        if re.match(collection.replace("NAME", name), path):
             return method, f"/{name}"
-        if item := re.match(rf"^/{name}/([^/]+)$", decoded):
-            return method, f"/{name}/{item[1]}"
+        if found := re.match(item.replace("NAME", name), path):
+            return method, f"/{name}/{unquote(found[1])}"
     return None
 
 
@@ -101,7 +92,14 @@ def gunicorn(method: str, path: str, headers: Headers) -> tuple[str, str] | None
 
 
 READERS: tuple[Reader, ...] = (
-    *(django_rest_framework, rails, express, starlette, spring, url_builder, windows, gunicorn),
+    django_rest_framework,
+    rails,
+    express,
+    starlette,
+    spring,
+    url_builder,
+    windows,
+    gunicorn,
 )
 
 

@@ -175,7 +175,7 @@ def readings(raw: str) -> list[tuple[str, bool]]:
     once = fully = unescape(raw)
     while unescape(fully) != fully:
         fully = unescape(fully)
-    literal = unescape(re.sub("%2[fF]", "\x01", raw))  # a slash that is part of a name
+    literal = unescape(re.sub("%2[fF]", "\ue000", raw))  # a slash that is part of a name: no letter, no blank
     decoded = [once, literal, fully]
     compatible = [unicodedata.normalize("NFKC", text) for text in decoded]
     return [(path, False) for path in changed(decoded)] + [(path, True) for path in changed(decoded + compatible)]

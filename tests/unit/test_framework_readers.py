@@ -277,21 +277,27 @@ def look_alikes(draw):
 @given(name=st.one_of(st.text(TCHAR, min_size=1, max_size=24), look_alikes()), claims=st.sampled_from([None, USER]))
 @example(name="x.cognito.groups", claims=USER)
 @example(name="X~Cognito~Groups", claims=None)
+@example(name="Content-Length", claims=None)
+@example(name="Transfer-Encoding", claims=None)
 @settings(max_examples=500, deadline=None)
 def test_no_name_that_http_allows_is_read_as_one_of_ours(name, claims):
     """One name per header, for every mapping of names to variables: what the gateway states, it alone states."""
     system = gateway_under({"routes": [{"path": "/public/*", "allow": "anyone"}]})
     token = None if claims is None else TOKEN
     plain = system(uri="/public/x", token=token)["headers"]
-    sent = system(uri="/public/x", token=token, headers={name.lower(): "forged"})[
-        "headers"
-    ]  # the event's keys are in lower case
+    # The event's keys are in lower case.
+    result = system(uri="/public/x", token=token, headers={name.lower(): "forged"})
+    if not is_forwarded(result):  # a body is announced that the edge cannot see
+        assert name.lower() in ("content-length", "transfer-encoding")
+        return
+    sent = result["headers"]
     forged = [key for key, items in sent.items() if any(item["value"] == "forged" for item in items)]
     for key in forged:
         assert key == name.lower()
         assert set(key) <= set(string.ascii_lowercase + string.digits + "-")
         for read in NAME_READERS:
-            assert not read(key).startswith(OURS)
+            # CloudFront shows no function a viewer's X-Amz-Cf-*, and none may touch one.
+            assert not read(key).startswith(OURS) or key.startswith("x-amz-cf-")
             assert read(key) not in {read(other) for other in plain if other != key}
     if not forged and name.lower() not in plain:
         assert is_dropped(name)
