@@ -71,7 +71,7 @@ load: for-run ## 50 requests a second for two minutes: nothing lost, nothing gro
 
 fuzz: for-fuzz ## Fuzz the parsers, a million executions each (about 15 minutes; FUZZ_RUNS=...)
 	@for name in policy target token event jwks answer; do \
-	  echo "fuzz: $$name"; .venv-fuzz/bin/python tests/fuzz/fuzz_$$name.py -runs=$(FUZZ_RUNS) || exit 1; done
+	  echo "fuzz: $$name"; PYTHONPATH=.:edge .venv-fuzz/bin/python tests/fuzz/fuzz_$$name.py -runs=$(FUZZ_RUNS) || exit 1; done
 
 soak: for-test ## 200,000 requests in one process: memory has to stay flat
 	@$(BIN)/python tests/soak.py

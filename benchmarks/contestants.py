@@ -61,7 +61,7 @@ def build(folder: Path) -> dict[str, Contestant]:
     subprocess.run([sys.executable, "-m", "infra.bundle", "--output", bundle, *arguments], cwd=ROOT, check=True)
     packages = Path(sysconfig.get_paths()["purelib"])
     contestants = [
-        _python("gateway", "edge.handler", bundle),
+        _python("gateway", "cognito_edge.handler", bundle),
         _python("naive", "naive", HERE, packages),
         Contestant("node", (NODE, str(HERE / "node" / "child.cjs"), "MODE", str(_node_bundle(folder / "node.cjs")))),
         _python("floor", "floor", HERE, packages),

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import certifi
+from cognito_edge.roots import AMAZON_ROOTS
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-
-from edge.roots import AMAZON_ROOTS
 
 from .material import CLIENT_ID, POOL_ID, PREFIX
 
@@ -32,7 +31,7 @@ class Authority:
     Attributes:
         own: File with the authority's certificate alone (Node adds it to the roots that it has compiled in).
         bundle: File with the public roots as well: reading some 140 of them is part of every usual cold start in Python.
-        amazon: File with the roots that the gateway reads in their place when it asks AWS (``edge/roots.py``).
+        amazon: File with the roots that the gateway reads in their place when it asks AWS (``edge/cognito_edge/roots.py``).
     """
 
     def __init__(self, folder: Path) -> None:

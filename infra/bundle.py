@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from edge.settings import parse_settings
+from cognito_edge.settings import parse_settings
 
 from .assemble import BundleError, Interpreter, Recipe, assemble, interpreter_for
 from .install import InstallError

@@ -97,7 +97,7 @@ class EdgeGateway(Construct):
             parameter_prefix: SSM path of this gateway's three parameters; each gateway of an account needs its own.
             parameters_in: The stack in which the parameters stand, in any region; None for the gateway's own. A pool
                 that is made in another region wants its own stack here.
-            settings: Further entries of ``settings.json`` (see ``edge/settings.py``); literal values, no CDK tokens.
+            settings: Further entries of ``settings.json`` (see ``edge/cognito_edge/settings.py``); literal values, no CDK tokens.
             signing: Who signs the requests: ``sigv4`` (the edge function; recommended) or ``oac`` (CloudFront, afterwards).
                 See ``docs/adr/0006-signing-modes.md``.
             distribution_id: With ``oac``, the id that the first deployment gave the distribution: functions then believe
@@ -259,7 +259,7 @@ class EdgeGateway(Construct):
             runtime=lambda_.Runtime.PYTHON_3_13,
             # Lambda@Edge takes no arm64; CDK would say nothing, and the deployment would fail.
             architecture=lambda_.Architecture.X86_64,
-            handler="edge.handler.handler",
+            handler="cognito_edge.handler.handler",
             code=lambda_.Code.from_asset(str(cached(edge_recipe(settings, bytecode=bytecode)))),
             role=self.edge_role,
             timeout=cdk.Duration.seconds(_TIMEOUT_S),

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import platform
 import re
@@ -17,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +63,7 @@ class Place:
         folder: Its name in the project.
         locks: What it is made from. The last one of an environment names all that it holds; those before are parts of it.
         about: A few words for the console.
+        editable: Whether this project's own packages are installed there too, as they lie here (PEP 660).
         kind: ``environment``; ``packages`` for ``.venv``'s interpreter; ``versions``, a folder of packages for each entry of
             the lock; ``wheels``, those of the functions.
     """
@@ -69,6 +72,7 @@ class Place:
     locks: tuple[str, ...]
     about: str
     kind: str = "environment"
+    editable: bool = False
 
     @property
     def path(self) -> Path:
@@ -83,6 +87,10 @@ class Place:
     def state(self, locks: Sequence[str]) -> set[str]:
         """Return the lines of its mark when *locks*, as they are now, are installed for its interpreter."""
         lines = {f"{lock} {hashlib.sha256((LOCKS / lock).read_bytes()).hexdigest()}" for lock in locks}
+        if self.editable:
+            about = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))
+            packages = json.dumps([about["build-system"], about["project"], about["tool"].get("hatch")], sort_keys=True)
+            lines |= {f"{PROJECT} {hashlib.sha256(packages.encode()).hexdigest()}"}
         # When the system's Python is upgraded or removed, packages that were installed for it are of no use.
         return {*lines, f"python {self.python.resolve(strict=True)}"}
 
@@ -101,8 +109,8 @@ class Place:
 
 
 _PLACES: Final = {
-    "run": Place(".venv", ("run.txt",), "what runs: infra, local, scripts; half a minute"),
-    "dev": Place(".venv", ("run.txt", "dev.txt"), "what runs, and what tests and checks need: a minute"),
+    "run": Place(".venv", ("run.txt",), "what runs: infra, local, scripts; half a minute", editable=True),
+    "dev": Place(".venv", ("run.txt", "dev.txt"), "what runs, and what tests and checks need: a minute", editable=True),
     "emulator": Place(".venv-emulator", ("emulator.txt",), "the AWS emulator, apart from our packages"),
     "runtime": Place(".venv-runtime", ("runtime.txt",), "Lambda's runtime client, apart from everything", "packages"),
     "wheels": Place(
@@ -147,6 +155,8 @@ def install(place: Place) -> None:
     state = sorted(place.state(place.locks))
     try:
         _fill(place)
+        if place.editable and not adds:
+            _add_our_packages(place)
     except InstallError as error:
         if not error.half_done:
             begun.unlink()  # pip downloads everything before it changes anything
@@ -192,6 +202,16 @@ def _fill(place: Place) -> None:
                 f"{place.folder}: what requirements/{lock.name} names is not complete; write it anew with `make lock`:\n"
                 f"{output.strip()}"
             )
+
+
+def _add_our_packages(place: Place) -> None:
+    """Install this project itself, as it lies here: its packages can be imported, and ``cognito-edge`` be run."""
+    status, output = _run(
+        *(place.python, "-I", "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--no-index", "--quiet"),
+        *("--disable-pip-version-check", "--no-input", "--editable", str(PROJECT)),
+    )
+    if status:
+        raise InstallError(f"{place.folder}: pip could not install this project itself:\n{output.strip()}")
 
 
 def pip(python: Path | str, verb: str, lock: Path, *options: str, into: str) -> None:

@@ -9,7 +9,7 @@ PROJECT: Final = Path(__file__).resolve().parent.parent
 LOCKS: Final = PROJECT / "requirements"
 """What is installed, exactly."""
 
-EDGE_SOURCES: Final = PROJECT / "edge"
+EDGE_SOURCES: Final = PROJECT / "edge" / "cognito_edge"
 EDGE_LOCK: Final = LOCKS / "edge.txt"
 BACKEND_SOURCES: Final = PROJECT / "backend"
 BACKEND_LOCK: Final = LOCKS / "backend.txt"

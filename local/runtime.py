@@ -61,7 +61,7 @@ class EdgeRuntime:
         python: str,
         environment: Environment,
         log: Callable[[str], None],
-        handler: str = "edge.handler.handler",
+        handler: str = "cognito_edge.handler.handler",
         function_arn: str = "arn:aws:lambda:us-east-1:000000000000:function:edge:1",
         timeout_s: float = 30,
         memory_mb: int = 128,

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Final
 
 import requests
+from cognito_edge.sigv4 import EMPTY_SHA256, canonical_headers, canonical_request
 
-from edge.sigv4 import EMPTY_SHA256, canonical_headers, canonical_request
 from scripts._doctor_canonical import canonical_of, compared, masked_text
 from scripts._doctor_parameters import trial_of
 from scripts._doctor_refusals import fix_for, refusals

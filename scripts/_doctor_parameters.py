@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from edge.errors import GatewayError, KeysUnavailableError, iso8601
-from edge.jwks import KeySet
-from edge.jws import UnverifiedToken, parse_compact
-from edge.log import hash_of
-from edge.parameters import Configuration, ParametersError, Pool, parse_parameters
-from edge.verify import trusted_pool
+from cognito_edge.errors import GatewayError, KeysUnavailableError, iso8601
+from cognito_edge.jwks import KeySet
+from cognito_edge.jws import UnverifiedToken, parse_compact
+from cognito_edge.log import hash_of
+from cognito_edge.parameters import Configuration, ParametersError, Pool, parse_parameters
+from cognito_edge.verify import trusted_pool
+
 from scripts._doctor_refusals import fix_for
 from scripts._doctor_report import Probe, Verdict, failed, passed, unseen, warned
 from scripts._doctor_system import CLIENT_ID, POLICY, POOL_ID, System, UnseenError, moment

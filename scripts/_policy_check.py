@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import quote, urlsplit
 
-from edge.errors import AmbiguousPathError
-from edge.parameters import CLIENT_ID, POLICY, USER_POOL_ID, ParametersError, parse_parameters
-from edge.policy import METHODS, Policy, Route, RouteGroup
-from edge.policy_document import PolicyError, parse_policy
-from edge.target import canonical_target
+from cognito_edge.errors import AmbiguousPathError
+from cognito_edge.parameters import CLIENT_ID, POLICY, USER_POOL_ID, ParametersError, parse_parameters
+from cognito_edge.policy import METHODS, Policy, Route, RouteGroup
+from cognito_edge.policy_document import PolicyError, parse_policy
+from cognito_edge.target import canonical_target
+
 from scripts._json_places import JsonError, Located, Place, locate, parse_place
 from scripts._stack import LOOPBACK_HOSTS
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from cognito_edge.policy import Cors
 
-from edge.policy import Cors
 from scripts import _stack
 from scripts._console import aws_code
 from scripts._stack import DEFAULT_REGION, DEFAULT_STACK, Stack

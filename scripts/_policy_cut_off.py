@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from edge.claims import VerifiedClaims
-from edge.errors import GatewayError
-from edge.jws import parse_compact
-from edge.parameters import Configuration
-from edge.verify import trusted_pool, verify
+from cognito_edge.claims import VerifiedClaims
+from cognito_edge.errors import GatewayError
+from cognito_edge.jws import parse_compact
+from cognito_edge.parameters import Configuration
+from cognito_edge.verify import trusted_pool, verify
+
 from scripts._console import ScriptError
 from scripts._policy_trial import keys_of
 from scripts._stack import Stack

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
+from cognito_edge.parameters import CLIENT_ID, POLICY, USER_POOL_ID
 
-from edge.parameters import CLIENT_ID, POLICY, USER_POOL_ID
 from scripts import _stack
 from scripts._console import ScriptError, aws_code
 from scripts._policy_check import STANDARD_BYTES, Ids

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import requests
+from cognito_edge.errors import KeysUnavailableError
+from cognito_edge.gateway import Gateway
+from cognito_edge.jwks import JwksError, KeySet, parse_jwks
+from cognito_edge.jws import PublicKey
+from cognito_edge.parameters import Configuration, Pool
+from cognito_edge.policy import Policy, Route
+from cognito_edge.settings import Settings
+from cognito_edge.sigv4 import Credentials
 
-from edge.errors import KeysUnavailableError
-from edge.gateway import Gateway
-from edge.jwks import JwksError, KeySet, parse_jwks
-from edge.jws import PublicKey
-from edge.parameters import Configuration, Pool
-from edge.policy import Policy, Route
-from edge.settings import Settings
-from edge.sigv4 import Credentials
 from scripts._stack import Stack
 
 _TIMEOUT_S = 5.0

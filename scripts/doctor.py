@@ -21,9 +21,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import requests
 from botocore.exceptions import BotoCoreError, ClientError
+from cognito_edge.bearer import bearer_token
+from cognito_edge.errors import GatewayError, iso8601
 
-from edge.bearer import bearer_token
-from edge.errors import GatewayError, iso8601
 from scripts import (
     _doctor_calls,
     _doctor_distribution,

@@ -90,7 +90,7 @@ def _selection(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -
 
 
 def _sub_hash(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> str:
-    """Return what the log calls a user: the first 16 hex digits of their sub's SHA-256 (`edge/log.py`)."""
+    """Return what the log calls a user: the first 16 hex digits of their sub's SHA-256 (`edge/cognito_edge/log.py`)."""
     user: str = arguments.user
     if is_sub_hash(user):
         return user

@@ -18,19 +18,13 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from edge.bearer import bearer_token
-from edge.errors import GatewayError, iso8601
-from edge.jws import parse_compact
-from edge.parameters import (
-    CLIENT_ID,
-    POLICY,
-    USER_POOL_ID,
-    Configuration,
-    ParametersError,
-    parse_parameters,
-)
-from edge.policy import METHODS
-from edge.policy_document import PolicyError, parse_policy
+from cognito_edge.bearer import bearer_token
+from cognito_edge.errors import GatewayError, iso8601
+from cognito_edge.jws import parse_compact
+from cognito_edge.parameters import CLIENT_ID, POLICY, USER_POOL_ID, Configuration, ParametersError, parse_parameters
+from cognito_edge.policy import METHODS
+from cognito_edge.policy_document import PolicyError, parse_policy
+
 from scripts import _stack
 from scripts._console import EXIT_OK, Questions, ScriptError, answer, has_terminal, run, say
 from scripts._json_places import locate

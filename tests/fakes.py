@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from cognito_edge.aws import KeySource, ParameterSource
+from cognito_edge.fetch import Client
+from cognito_edge.gateway import Gateway
+from cognito_edge.settings import Settings
+from cognito_edge.sigv4 import Credentials
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-
-from edge.aws import KeySource, ParameterSource
-from edge.fetch import Client
-from edge.gateway import Gateway
-from edge.settings import Settings
-from edge.sigv4 import Credentials
 
 NOW = 1_790_000_000  # 2026-09-21T14:13:20Z
 POOL_ID = "eu-west-1_TestPool1"

@@ -3,9 +3,10 @@
 import json
 from functools import cache
 
-from edge.gateway import Gateway
-from edge.jwks import KeySet, parse_jwks
-from edge.parameters import parse_parameters
+from cognito_edge.gateway import Gateway
+from cognito_edge.jwks import KeySet, parse_jwks
+from cognito_edge.parameters import parse_parameters
+
 from tests import naive_policy
 from tests.fakes import CREDENTIALS, NOW, Pool, System, compact, is_forwarded, make_settings, problem_of
 from tests.naive_policy import Ask

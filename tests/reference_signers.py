@@ -15,11 +15,11 @@ import awscrt.http
 import botocore.auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
+from cognito_edge.gateway import Gateway
+from cognito_edge.jwks import parse_jwks
+from cognito_edge.parameters import parse_parameters
+from cognito_edge.sigv4 import Credentials
 
-from edge.gateway import Gateway
-from edge.jwks import parse_jwks
-from edge.parameters import parse_parameters
-from edge.sigv4 import Credentials
 from local.principals import Credential
 from local.sigv4_check import canonical_query, canonical_request, parse_authorization, verify
 from local.wire import WireRequest

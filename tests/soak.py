@@ -15,9 +15,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from edge.aws import KeySource, ParameterSource
-from edge.fetch import Client
-from edge.gateway import Gateway
+from cognito_edge.aws import KeySource, ParameterSource
+from cognito_edge.fetch import Client
+from cognito_edge.gateway import Gateway
+
 from tests.fakes import CREDENTIALS, NOW, FakeAws, Pool, compact, make_event, make_settings
 
 WARM_UP = 20_000

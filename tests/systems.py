@@ -8,9 +8,10 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from edge.aws import KeySource, ParameterSource
-from edge.fetch import Client
-from edge.gateway import Gateway
+from cognito_edge.aws import KeySource, ParameterSource
+from cognito_edge.fetch import Client
+from cognito_edge.gateway import Gateway
+
 from tests.fakes import CREDENTIALS, FakeAws, Service, System, make_settings, make_system
 
 PATIENT_S = 2

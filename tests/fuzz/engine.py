@@ -23,7 +23,7 @@ def instrumented() -> contextlib.AbstractContextManager[None]:
         import atheris
     except ImportError:
         return contextlib.nullcontext()
-    return atheris.instrument_imports(include=["edge"])
+    return atheris.instrument_imports(include=["cognito_edge"])
 
 
 def run(target: Callable[[bytes], None], seeds: Iterable[bytes], words: Iterable[bytes], max_len: int = 4_096) -> None:

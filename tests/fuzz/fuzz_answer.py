@@ -1,17 +1,12 @@
 """Fuzz the HTTP reader: any bytes are an answer within its bounds, or an HttpError, wherever they are cut.
 
-Run: ``python tests/fuzz/fuzz_answer.py -runs=1000000``
+Run: ``make fuzz``
 """
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.fuzz.engine import expect, instrumented, run
 
 with instrumented():
-    from edge.http1 import AnswerReader, HttpError
+    from cognito_edge.http1 import AnswerReader, HttpError
 
 MAX_BODY = 100
 SEEDS = (

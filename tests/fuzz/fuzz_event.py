@@ -1,25 +1,21 @@
 """Fuzz the event parser and the whole handler path: any event gets an answer, and none is sent on without a token.
 
-Run: ``python tests/fuzz/fuzz_event.py -runs=1000000``
+Run: ``make fuzz``
 """
 
 import copy
 import json
 import re
-import sys
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.fuzz.engine import CLIENT_ID, NOW, POOL_ID, Choices, instrumented, run
 
 with instrumented():
-    from edge.gateway import Gateway
-    from edge.jwks import parse_jwks
-    from edge.parameters import parse_parameters
-    from edge.settings import Settings
-    from edge.sigv4 import Credentials
+    from cognito_edge.gateway import Gateway
+    from cognito_edge.jwks import parse_jwks
+    from cognito_edge.parameters import parse_parameters
+    from cognito_edge.settings import Settings
+    from cognito_edge.sigv4 import Credentials
 from tests.fuzz.fuzz_jwks import KEY
 from tests.fuzz.fuzz_token import GOOD
 

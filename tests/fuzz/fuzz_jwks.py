@@ -1,18 +1,14 @@
 """Fuzz the key-set parser: any bytes are a key set with a usable key, or a JwksError.
 
-Run: ``python tests/fuzz/fuzz_jwks.py -runs=1000000``
+Run: ``make fuzz``
 """
 
 import json
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.fuzz.engine import Choices, expect, instrumented, run
 
 with instrumented():
-    from edge.jwks import JwksError, parse_jwks
+    from cognito_edge.jwks import JwksError, parse_jwks
 
 N = "w7Zdfmece8iaB0kiTY8pCtiBtzbptJmP28nSWwtdjRu0f2GFpajvWE4VhfJAjEsOcwYzay7XGN0b-X84BfC8hmCTOj2b2eHT7NsZegFPKRUQzJ9wW8ipn_aDJWMGDuB1XyqT1E7DYqjUCEOD1b4FLpy_xPn6oV_TYOfQ9fZdbE5HGxJUzekuGcOKqOQ8M7wfYHhHHLxGpQVgL0apWuP2gDDOdTtpuld4D2LK1MZK99s9gaSjRHE8JDb1Z4IGhEcEyzkxswVdPndUWzfvWBBWXWxtSUvQGBRkuy1BHOa4sP6FKjWEeeF7gm7UMs2Nm2QUgNZw6xvEDGaLk4KASdIxRQ"
 KEY = {"alg": "RS256", "e": "AQAB", "kid": "k", "kty": "RSA", "n": N, "use": "sig"}

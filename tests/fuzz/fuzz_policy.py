@@ -1,22 +1,18 @@
 """Fuzz the policy parser: any text is a policy or a PolicyError, and a policy decides every path without an accident.
 
-Run: ``python tests/fuzz/fuzz_policy.py -runs=1000000``
+Run: ``make fuzz``
 """
 
 import json
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.fuzz.engine import CLIENT_ID, POOL_ID, expect, instrumented, run
 
 with instrumented():
-    from edge.errors import GatewayError
-    from edge.parameters import ParametersError, parse_parameters
-    from edge.policy import METHODS
-    from edge.policy_document import PolicyError, parse_policy
-    from edge.target import canonical_target
+    from cognito_edge.errors import GatewayError
+    from cognito_edge.parameters import ParametersError, parse_parameters
+    from cognito_edge.policy import METHODS
+    from cognito_edge.policy_document import PolicyError, parse_policy
+    from cognito_edge.target import canonical_target
 
 PATHS = ("/", "/admin", "/ADMIN/x", "/public/a%2Fb", "/a;b/", "/x%00", "/caf%C3%A9")
 

@@ -1,22 +1,18 @@
 """Fuzz the target: any path and query has one canonical form or is refused, and no spelling slips past a rule.
 
-Run: ``python tests/fuzz/fuzz_target.py -runs=1000000``
+Run: ``make fuzz``
 """
 
 import re
-import sys
-from pathlib import Path
 from urllib.parse import parse_qsl, unquote, unquote_to_bytes
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.framework_readers import READERS
 from tests.fuzz.engine import expect, instrumented, run
 
 with instrumented():
-    from edge.errors import BadRequestError
-    from edge.policy_document import parse_policy
-    from edge.target import MAX_TARGET_CHARACTERS, Target, canonical_target
+    from cognito_edge.errors import BadRequestError
+    from cognito_edge.policy_document import parse_policy
+    from cognito_edge.target import MAX_TARGET_CHARACTERS, Target, canonical_target
 
 POLICY = parse_policy(
     '{"version":1,"routes":[{"path":"/admin/*","groups":["a"]},{"path":"/api/Users","groups":["b"]},'

@@ -4,29 +4,25 @@ Three kinds of input, by the first byte: any header value; a token's two JSON te
 accepted); and the same with a key that calls every signature good, so that only the claims can refuse it: then a second,
 independent judge has to agree with every acceptance.
 
-Run: ``python tests/fuzz/fuzz_token.py -runs=1000000``
+Run: ``make fuzz``
 """
 
 import base64
 import json
 import math
-import sys
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.fuzz.engine import CLIENT_ID, ISSUER, NOW, POOL_ID, expect, instrumented, run
 
 with instrumented():
-    from edge.bearer import bearer_token
-    from edge.claims import VerifiedClaims
-    from edge.errors import AuthenticationError, MalformedRequestError
-    from edge.identity import identity_headers
-    from edge.jwks import KeySet, parse_jwks
-    from edge.jws import PublicKey, parse_compact
-    from edge.parameters import parse_parameters
-    from edge.verify import trusted_pool, verify
+    from cognito_edge.bearer import bearer_token
+    from cognito_edge.claims import VerifiedClaims
+    from cognito_edge.errors import AuthenticationError, MalformedRequestError
+    from cognito_edge.identity import identity_headers
+    from cognito_edge.jwks import KeySet, parse_jwks
+    from cognito_edge.jws import PublicKey, parse_compact
+    from cognito_edge.parameters import parse_parameters
+    from cognito_edge.verify import trusted_pool, verify
 from tests.fuzz.fuzz_jwks import N
 
 CONFIGURATION = parse_parameters({"user-pool-id": POOL_ID, "client-id": CLIENT_ID}, policy_required=False)

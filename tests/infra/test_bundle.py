@@ -36,20 +36,20 @@ def run_in(bundle, program):
 
 def test_it_runs_on_the_standard_library_alone(host_bundle):
     """Whatever the handler imports is in the folder."""
-    assert run_in(host_bundle, "import edge.handler as h; print(callable(h.handler), h.__file__)") == (
-        f"True {host_bundle}/edge/handler.py"
+    assert run_in(host_bundle, "import cognito_edge.handler as h; print(callable(h.handler), h.__file__)") == (
+        f"True {host_bundle}/cognito_edge/handler.py"
     )
 
 
 def test_left_out_dependencies_are_needed_by_nothing(host_bundle):
     """A key checks signatures, with cryptography behind it; no module of the gateway wants more."""
     program = f"""
-import importlib, pkgutil, edge
-for module in pkgutil.walk_packages(edge.__path__, 'edge.'): importlib.import_module(module.name)
+import importlib, pkgutil, cognito_edge
+for module in pkgutil.walk_packages(cognito_edge.__path__, "cognito_edge."): importlib.import_module(module.name)
 import pybase64
 from cryptography.hazmat.primitives.asymmetric import rsa
 numbers = rsa.generate_private_key(65537, 2048).public_key().public_numbers()
-from edge.rsa import RsaPublicKey
+from cognito_edge.rsa import RsaPublicKey
 key = RsaPublicKey(numbers.n, numbers.e)
 print(type(key).__name__, key.verify(b'message', b'signature'), [m for m in {LEFT_OUT} if m in sys.modules])
 """
@@ -71,9 +71,11 @@ def test_settings_are_the_arguments(lambda_bundle):
 
 
 def test_our_code_is_all_there_and_nothing_but_modules(lambda_bundle):
-    """Every module of edge/, byte for byte."""
-    sources = {path.relative_to(PROJECT).as_posix(): path.read_bytes() for path in (PROJECT / "edge").rglob("*.py")}
-    files = [path for path in (lambda_bundle / "edge").rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    """Every module of cognito_edge, byte for byte."""
+    sources = {
+        path.relative_to(PROJECT / "edge").as_posix(): path.read_bytes() for path in (PROJECT / "edge").rglob("*.py")
+    }
+    files = [path for path in (lambda_bundle / "cognito_edge").rglob("*") if path.is_file() and path.suffix != ".pyc"]
     assert {path.relative_to(lambda_bundle).as_posix(): path.read_bytes() for path in files} == sources
 
 

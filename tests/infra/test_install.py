@@ -27,6 +27,31 @@ import importlib.metadata
 print(*sorted({f"{found.name} {found.version}" for found in importlib.metadata.distributions()}), sep="\\n")
 """
 
+# A project whose own package is installed with ours' options, by a build backend that needs no other package.
+PYPROJECT = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+
+[project]
+name = "ours"
+version = "1"
+
+[tool]
+"""
+BACKEND = """
+import zipfile
+
+def build_editable(folder, config_settings=None, metadata_directory=None):
+    name = "ours-1-py3-none-any.whl"
+    with zipfile.ZipFile(f"{folder}/{name}", "w") as wheel:
+        wheel.writestr("ours-1.dist-info/METADATA", "Metadata-Version: 2.1\\nName: ours\\nVersion: 1\\n")
+        wheel.writestr("ours-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr("ours-1.dist-info/RECORD", "")
+    return name
+"""
+
 pytestmark = pytest.mark.skipif(
     sys.platform == "darwin", reason="a framework's Python cannot be copied to another place"
 )
@@ -131,6 +156,8 @@ class Project:
         for name in ("Makefile", *(f"infra/{part}.py" for part in ("__init__", "install", "layout", "locks"))):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(PROJECT / name, folder / name)
+        (folder / "pyproject.toml").write_text(PYPROJECT)
+        (folder / "backend.py").write_text(BACKEND)
         (folder / "requirements").mkdir()
         (folder / "tests" / "fuzz").mkdir(parents=True)
         for name in ("policy", "target", "token", "event", "jwks", "answer"):
@@ -351,7 +378,7 @@ class TestWhatTestsAdd:
         project.lock("run", self.wheels[0])
         project.lock("dev", *self.wheels)
         assert self.install(python, project, "run")[0] == 0
-        assert project.there(".venv") == ["a 1"]
+        assert project.there(".venv") == ["a 1", "ours 1"]
         return project
 
     @staticmethod
@@ -363,7 +390,7 @@ class TestWhatTestsAdd:
         module = next((ran.folder / ".venv").glob("lib/python3.*/site-packages/a.py"))
         before = module.stat()
         assert self.install(python, ran, "dev")[0] == 0
-        assert ran.there(".venv") == ["a 1", "b 1"]
+        assert ran.there(".venv") == ["a 1", "b 1", "ours 1"]
         after = module.stat()
         assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
         assert self.install(python, ran, "run", "dev") == (0, "")

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from cognito_edge.fetch import Client
 
-from edge.fetch import Client
 from infra import alarms, waf
 from infra.stack import CONTEXT, build
 from tests.fakes import NOW, FakeAws, Pool, make_settings, make_system

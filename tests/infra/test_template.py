@@ -131,7 +131,7 @@ class TestEdgeFunction:
         properties = edge[1]["Properties"]
         assert properties["Runtime"] == "python3.13"
         assert properties["Architectures"] == ["x86_64"]
-        assert properties["Handler"] == "edge.handler.handler"
+        assert properties["Handler"] == "cognito_edge.handler.handler"
         assert 5 < properties["Timeout"] <= 30
         for unsupported in (
             *("Environment", "Layers", "VpcConfig", "DeadLetterConfig", "TracingConfig", "KmsKeyArn", "ImageUri"),

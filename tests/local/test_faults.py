@@ -360,7 +360,7 @@ def handler(event, context):
 
 def test_a_restarted_edge_is_a_fresh_process_with_the_wrong_clock(tmp_path):
     """And a right one again after the next restart."""
-    package = tmp_path / "bundle" / "edge"
+    package = tmp_path / "bundle" / "cognito_edge"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "handler.py").write_text(CLOCK)

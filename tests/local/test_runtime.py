@@ -30,10 +30,10 @@ def handler(event, context):
 
 @pytest.fixture
 def bundle(tmp_path):
-    """A folder with edge/handler.py, written from the text it is called with."""
+    """A folder with cognito_edge/handler.py, written from the text it is called with."""
 
     def write(code):
-        package = tmp_path / "bundle" / "edge"
+        package = tmp_path / "bundle" / "cognito_edge"
         package.mkdir(parents=True, exist_ok=True)
         (package / "__init__.py").touch()
         (package / "handler.py").write_text(textwrap.dedent(code), encoding="utf-8")
@@ -106,9 +106,20 @@ def test_nothing_but_the_bundle_can_be_imported(bundle):
     def handler(event, context):
         return {name: importlib.util.find_spec(name) is not None for name in event["names"]}, sys.path
     """
-    names = ["boto3", "botocore", "requests", "uvicorn", "pip", "local", "tests", "edge", "awslambdaric", "json"]
+    names = [
+        "boto3",
+        "botocore",
+        "requests",
+        "uvicorn",
+        "pip",
+        "local",
+        "tests",
+        "cognito_edge",
+        "awslambdaric",
+        "json",
+    ]
     (found, path), _ = invoke(bundle(code), {"names": names})
-    assert {name for name, there in found.items() if there} == {"edge", "awslambdaric", "json"}
+    assert {name for name, there in found.items() if there} == {"cognito_edge", "awslambdaric", "json"}
     assert not [entry for entry in path if "site-packages" in entry]
 
 

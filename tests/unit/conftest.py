@@ -2,8 +2,8 @@
 
 import hypothesis
 import pytest
+from cognito_edge.fetch import Client
 
-from edge.fetch import Client
 from tests.fakes import make_settings, make_system
 
 # A machine that is busy with something else must not make a test fail.

@@ -73,7 +73,7 @@ def test_the_edge_imports_itself_relatively():
     """The package works wherever the bundle puts it, and reaches nothing outside of itself."""
     for file in modules("edge"):
         for top, module, level in imports_of(file):
-            assert top not in ("edge", "infra", "local", "backend", "scripts", "tests"), file
+            assert top not in ("cognito_edge", "infra", "local", "backend", "scripts", "tests"), file
             assert level in (0, 1), (file, module)
 
 
@@ -131,23 +131,23 @@ def test_the_local_system_shares_no_code_with_what_it_checks():
         f"{file.relative_to(ROOT)} imports {module}"
         for file in modules("local")
         for top, module, level in sorted(imports_of(file))
-        if level == 0 and top in ("edge", "backend", "tests", "scripts")
+        if level == 0 and top in ("cognito_edge", "backend", "tests", "scripts")
     ] == []
 
 
 def test_the_infrastructure_asks_the_edge_for_its_settings_alone():
-    """edge.settings validates settings.json at build time; nothing else of the edge runs there."""
+    """cognito_edge.settings validates settings.json at build time; nothing else of the edge runs there."""
     assert [
         f"{file.relative_to(ROOT)} imports {module}"
         for file in modules("infra")
         for top, module, level in sorted(imports_of(file))
         if level == 0
-        and top in ("edge", "local", "backend", "scripts", "tests")
-        and not module.startswith("edge.settings")
+        and top in ("cognito_edge", "local", "backend", "scripts", "tests")
+        and not module.startswith("cognito_edge.settings")
     ] == []
 
 
-OWN = {"edge", "infra", "local", "tests", "benchmarks", "backend", "scripts"}
+OWN = {"edge", "cognito_edge", "infra", "local", "tests", "benchmarks", "backend", "scripts"}
 
 
 def own_imports(folder, *allowed):
@@ -168,7 +168,7 @@ def test_the_backend_stands_alone():
 
 def test_only_the_policy_script_and_the_doctor_judge_with_the_edges_own_code():
     """They answer what the gateway would do, and so ask the gateway; every other script stands alone."""
-    assert own_imports("scripts", "edge") == []
+    assert own_imports("scripts", "cognito_edge") == []
     askers = {name for name, _ in own_imports("scripts")}
     allowed = ("policy.py", "doctor.py")
     assert askers == {name for name in askers if name in allowed or name.startswith(("_policy_", "_doctor_"))}

@@ -1,4 +1,4 @@
-"""edge/aws.py: one signed GetParameters, one key set, credentials; whatever else comes back is unavailability."""
+"""edge/cognito_edge/aws.py: one signed GetParameters, one key set, credentials; whatever else comes back is unavailability."""
 
 import json
 import math
@@ -10,16 +10,16 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotocoreCredentials
-
-from edge.aws import KeptCredentials, KeySource, ParameterSource, credentials_from_environment, endpoint
-from edge.errors import (
+from cognito_edge.aws import KeptCredentials, KeySource, ParameterSource, credentials_from_environment, endpoint
+from cognito_edge.errors import (
     ConfigurationUnavailableError,
     CredentialsUnavailableError,
     KeysUnavailableError,
     UnavailableError,
 )
-from edge.fetch import Answer, Client, FetchError, parse_endpoint
-from edge.parameters import Pool as TrustedPool
+from cognito_edge.fetch import Answer, Client, FetchError, parse_endpoint
+from cognito_edge.parameters import Pool as TrustedPool
+
 from tests.fakes import CREDENTIALS, NOW, PREFIX, REGION, FakeAws, Pool, make_settings, wait_until
 
 POOL = Pool()

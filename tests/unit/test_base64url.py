@@ -1,12 +1,11 @@
-"""edge/base64url.py: one spelling for every sequence of bytes, and none for anything else."""
+"""edge/cognito_edge/base64url.py: one spelling for every sequence of bytes, and none for anything else."""
 
 import base64
 
 import pytest
+from cognito_edge import base64url
 from hypothesis import example, given
 from hypothesis import strategies as st
-
-from edge import base64url
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 

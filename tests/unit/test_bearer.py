@@ -1,11 +1,10 @@
-"""edge/bearer.py: the one token of one Authorization header (RFC 6750 section 2.1), or why there is none."""
+"""edge/cognito_edge/bearer.py: the one token of one Authorization header (RFC 6750 section 2.1), or why there is none."""
 
 import pytest
+from cognito_edge.bearer import bearer_token
+from cognito_edge.errors import MalformedRequestError, MalformedTokenError, MissingTokenError
 from hypothesis import given
 from hypothesis import strategies as st
-
-from edge.bearer import bearer_token
-from edge.errors import MalformedRequestError, MalformedTokenError, MissingTokenError
 
 MAX_TOKEN_BYTES = 20
 TOKENS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=MAX_TOKEN_BYTES)

@@ -1,13 +1,13 @@
-"""edge/cloudfront.py: the event in, the same event out with what the gateway states; headers that nobody may touch."""
+"""edge/cognito_edge/cloudfront.py: the event in, the same event out with what the gateway states; headers that nobody may touch."""
 
 import copy
 import json
 
 import pytest
+from cognito_edge.cloudfront import Request, is_dropped, response
+from cognito_edge.errors import ConfigurationUnavailableError
+from cognito_edge.target import Target
 
-from edge.cloudfront import Request, is_dropped, response
-from edge.errors import ConfigurationUnavailableError
-from edge.target import Target
 from tests.fakes import CREDENTIALS, DISTRIBUTION, ORIGIN, Pool, headers_of, is_forwarded, make_event
 from tests.reference_signers import assert_every_reference_agrees, make_offline_system, wire_form
 

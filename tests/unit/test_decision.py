@@ -1,14 +1,14 @@
-"""edge/decision.py: cut-offs and a route's demands, through the gateway: what is said, in which order, and to whom."""
+"""edge/cognito_edge/decision.py: cut-offs and a route's demands, through the gateway: what is said, in which order, and to whom."""
 
 import json
 import re
 
 import pytest
+from cognito_edge.claims import VerifiedClaims
+from cognito_edge.decision import check_route
+from cognito_edge.errors import MissingGroupError
+from cognito_edge.parameters import parse_parameters
 
-from edge.claims import VerifiedClaims
-from edge.decision import check_route
-from edge.errors import MissingGroupError
-from edge.parameters import parse_parameters
 from tests.fakes import NOW, headers_of, is_forwarded, problem_of
 from tests.naive_policy import Ask
 from tests.policy_rig import OWN, PARTNER, PARTNER_ENTRY, gateway_under, outcome, token_of, word_for

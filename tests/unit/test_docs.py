@@ -16,9 +16,9 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from cognito_edge.settings import Settings
 
 from benchmarks import docs_table
-from edge.settings import Settings
 from tests.system import PROJECT
 
 NOT_OURS = {"node_modules", "dist", "cdk.out", "__pycache__"}
@@ -483,8 +483,8 @@ def test_operations_has_every_field_of_the_log():
     text = read("docs/operations.md")
     table = text[text.index("## The edge function's log") : text.index("## The trace page")]
     listed = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.+?`) \|", table, re.MULTILINE))))
-    written = set(re.findall(r'"(\w+)":', read("edge/log.py")))
-    noted = set(re.findall(r'\.note\("(\w+)"', read("edge/gateway.py")))
+    written = set(re.findall(r'"(\w+)":', read("edge/cognito_edge/log.py")))
+    noted = set(re.findall(r'\.note\("(\w+)"', read("edge/cognito_edge/gateway.py")))
     within_cache = {"configuration", "keys", "tokens"}
     assert within_cache <= written
     assert listed == (written - within_cache) | noted
@@ -538,7 +538,7 @@ def test_the_picture_of_a_request_has_the_gateways_steps_and_codes():
     """Six steps, and no code that does not exist."""
     text = read("docs/request.svg")
     assert re.findall(r'class="number"[^>]*>(\d)<', text) == list("123456")
-    assert len(re.findall(r"^            (\d)\. ", read("edge/gateway.py"), re.MULTILINE)) == 6
+    assert len(re.findall(r"^            (\d)\. ", read("edge/cognito_edge/gateway.py"), re.MULTILINE)) == 6
     named = set(re.findall(r"\b(?:[a-z]+_)+[a-z]+\b", " ".join(re.findall(r'class="mono"[^>]*>([^<]+)<', text))))
     assert named - {"blocked_by_firewall"} <= set(contract())
     assert len(named) > 15

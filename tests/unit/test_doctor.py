@@ -13,10 +13,10 @@ from types import SimpleNamespace
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
+from cognito_edge import errors
+from cognito_edge.errors import GatewayError, KeysUnavailableError
+from cognito_edge.jwks import parse_jwks
 
-from edge import errors
-from edge.errors import GatewayError, KeysUnavailableError
-from edge.jwks import parse_jwks
 from scripts import _doctor_calls, _doctor_distribution, _doctor_logs, _doctor_parameters, _doctor_refusals, doctor
 from scripts._console import ScriptError
 from scripts._doctor_canonical import canonical_of, compared, masked

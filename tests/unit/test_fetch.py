@@ -1,4 +1,4 @@
-"""edge/fetch.py: one exchange, bounded in time, bytes, hosts and redirects, over connections that are kept."""
+"""edge/cognito_edge/fetch.py: one exchange, bounded in time, bytes, hosts and redirects, over connections that are kept."""
 
 import contextlib
 import datetime as dt
@@ -15,15 +15,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from cognito_edge import fetch
+from cognito_edge.fetch import Answer, Call, Client, Endpoint, FetchError, parse_endpoint
+from cognito_edge.roots import AMAZON_ROOTS
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge import fetch
-from edge.fetch import Answer, Call, Client, Endpoint, FetchError, parse_endpoint
-from edge.roots import AMAZON_ROOTS
 from tests.fakes import rsa_key, wait_until
 
 PROJECT = Path(__file__).parents[2]
@@ -504,14 +504,14 @@ def test_an_exchange_imports_nothing_that_is_dear(serve):
     """What comes along unseen is a tenth of a cold start each: IDNA's tables, mail, URLs, random numbers."""
     server = serve(answering(http()))
     script = (
-        "import sys; from edge.fetch import *;"
+        "import sys; from cognito_edge.fetch import *;"
         f"Client(timeout_s=5, max_answer_bytes=99).start(Call(Endpoint('http', '127.0.0.1', {server.port}), 'GET', '/')).result();"
         "print(*{'encodings.idna', 'email', 'http', 'urllib', 'random', 'dataclasses', 'inspect'} & set(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-S", "-c", script],
         cwd=PROJECT,
-        env={"PYTHONPATH": PACKAGES},
+        env={"PYTHONPATH": f"{PROJECT / 'edge'}:{PACKAGES}"},
         capture_output=True,
         text=True,
         check=True,

@@ -3,10 +3,10 @@
 import string
 
 import pytest
+from cognito_edge.cloudfront import is_dropped
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from edge.cloudfront import is_dropped
 from tests.fakes import is_forwarded, problem_of
 from tests.framework_readers import NAME_READERS, READERS, cgi
 from tests.naive_policy import Ask

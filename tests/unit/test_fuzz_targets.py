@@ -3,10 +3,10 @@
 import json
 
 import pytest
+from cognito_edge.errors import AuthenticationError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.errors import AuthenticationError
 from tests.fuzz import fuzz_answer, fuzz_event, fuzz_jwks, fuzz_policy, fuzz_target, fuzz_token
 
 TARGETS = {
@@ -53,31 +53,31 @@ def test_the_token_target_reaches_acceptance():
 
 def test_the_token_target_notices_an_acceptance_that_is_wrong(monkeypatch):
     """An edge that forgot to look at exp would be found."""
-    monkeypatch.setattr("edge.claims.check_time", lambda *args, **kwargs: None)
+    monkeypatch.setattr("cognito_edge.claims.check_time", lambda *args, **kwargs: None)
     with pytest.raises(AssertionError):
         fuzz_token.target(fuzz_token._seed(b"\2", fuzz_token.HEADER, {**fuzz_token.CLAIMS, "exp": 1}))
 
 
 def test_the_token_target_notices_a_strangers_signature(monkeypatch):
     """An edge that forgot to check signatures would be found."""
-    monkeypatch.setattr("edge.verify.check_signature", lambda *args: None)
+    monkeypatch.setattr("cognito_edge.verify.check_signature", lambda *args: None)
     with pytest.raises(AssertionError, match="stranger"):
         fuzz_token.target(fuzz_token._seed(b"\1", fuzz_token.HEADER, fuzz_token.CLAIMS))
 
 
 def test_the_event_target_notices_an_open_door(monkeypatch):
     """An edge that sent everything on would be found."""
-    monkeypatch.setattr("edge.gateway.Gateway._authorize", lambda *args: None)
+    monkeypatch.setattr("cognito_edge.gateway.Gateway._authorize", lambda *args: None)
     with pytest.raises(AssertionError):
         fuzz_event.target(b"\0")
 
 
 def test_the_target_target_notices_a_rule_that_is_slipped_past(monkeypatch):
     """An edge that matched undecoded text would be found."""
-    from edge.readings import Reading
+    from cognito_edge.readings import Reading
 
     plain = tuple(json.loads('["%61dmin","x"]'))
-    monkeypatch.setattr("edge.target.plausible_readings", lambda path: (Reading(plain, folded=False),))
+    monkeypatch.setattr("cognito_edge.target.plausible_readings", lambda path: (Reading(plain, folded=False),))
     with pytest.raises(AssertionError):
         fuzz_target.target(b"/%61dmin/x")
 

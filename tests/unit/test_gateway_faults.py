@@ -8,11 +8,11 @@ import re
 import time
 
 import pytest
+from cognito_edge.errors import CredentialsUnavailableError, KeysUnavailableError
+from cognito_edge.gateway import Gateway
+from cognito_edge.http1 import AnswerReader, HttpError
+from cognito_edge.parameters import parse_parameters
 
-from edge.errors import CredentialsUnavailableError, KeysUnavailableError
-from edge.gateway import Gateway
-from edge.http1 import AnswerReader, HttpError
-from edge.parameters import parse_parameters
 from tests.fakes import (
     CREDENTIALS,
     NOW,

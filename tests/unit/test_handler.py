@@ -1,4 +1,4 @@
-"""edge/handler.py: Lambda's entry. It never raises: any event, any settings file, any context gets an answer."""
+"""edge/cognito_edge/handler.py: Lambda's entry. It never raises: any event, any settings file, any context gets an answer."""
 
 import copy
 import importlib
@@ -8,12 +8,12 @@ import sys
 import time
 from pathlib import Path
 
+import cognito_edge.handler
 import pytest
+from cognito_edge.handler import build, handler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import edge.handler
-from edge.handler import build, handler
 from tests.fakes import (
     NOW,
     PREFIX,
@@ -139,7 +139,7 @@ def test_a_broken_file_costs_no_time(settings_file, capsys):
 
 def test_the_module_reads_settings_beside_the_package():
     """Bundle layout: settings.json lies next to the folder edge/."""
-    assert Path(edge.handler.__file__).parents[1] / "settings.json" == Path(edge.handler.SETTINGS_FILE)
+    assert Path(cognito_edge.handler.__file__).parents[1] / "settings.json" == Path(cognito_edge.handler.SETTINGS_FILE)
 
 
 def test_importing_the_handler_asks_nobody_anything():
@@ -148,7 +148,7 @@ def test_importing_the_handler_asks_nobody_anything():
         "import socket, sys, time\n"
         "def forbidden(*args, **kwargs): raise AssertionError('asked at import')\n"
         "socket.socket.connect = socket.getaddrinfo = time.time = forbidden\n"
-        "import edge.handler\n"
+        "import cognito_edge.handler\n"
         "assert not [name for name in sys.modules if name.split('.')[0] in ('jose', 'cryptography', 'boto3', 'botocore')]\n"
     )
     done = subprocess.run(
@@ -159,7 +159,7 @@ def test_importing_the_handler_asks_nobody_anything():
 
 def test_the_time_is_read_at_each_request(aws, settings_file, monkeypatch, capsys):
     """A frozen environment that wakes up an hour later signs with the new time."""
-    monkeypatch.setattr(edge.handler, "_gateway", build(settings_file(GOOD)))
+    monkeypatch.setattr(cognito_edge.handler, "_gateway", build(settings_file(GOOD)))
     for now in (NOW, NOW + 3_600):
         monkeypatch.setattr(time, "time", lambda now=now: now)
         result = handler(make_event(token=POOL.id_token(now)), None)
@@ -168,14 +168,14 @@ def test_the_time_is_read_at_each_request(aws, settings_file, monkeypatch, capsy
 
 def test_the_contexts_content_does_not_matter(aws, settings_file, monkeypatch, capsys):
     """Lambda's context is not looked at."""
-    monkeypatch.setattr(edge.handler, "_gateway", build(settings_file(GOOD)))
+    monkeypatch.setattr(cognito_edge.handler, "_gateway", build(settings_file(GOOD)))
     for context in (None, object(), {}, 1):
         assert handler(make_event(), context)["status"] == "401"
 
 
 def test_the_handler_module_can_be_loaded_without_a_settings_file(capsys):
     """The repository has none, and so the module itself is the broken case: it loads, and answers 503."""
-    module = importlib.reload(edge.handler)
+    module = importlib.reload(cognito_edge.handler)
     assert module.handler(make_event(), None)["status"] == "503"
     assert "settings.json" in capsys.readouterr().out
 

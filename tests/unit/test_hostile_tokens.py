@@ -6,10 +6,10 @@ import json
 from collections import Counter
 
 import pytest
+from cognito_edge.claims import check_claims
+from cognito_edge.errors import WrongIssuerError
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from edge.claims import check_claims
-from edge.errors import WrongIssuerError
 from tests.fakes import (
     NOW,
     PREFIX,

@@ -1,14 +1,13 @@
-"""edge/http1.py: requests that nothing can split, and answers read as the standard library reads them."""
+"""edge/cognito_edge/http1.py: requests that nothing can split, and answers read as the standard library reads them."""
 
 import http.client
 import io
 import itertools
 
 import pytest
+from cognito_edge.http1 import AnswerReader, HttpError, write_request
 from hypothesis import example, given
 from hypothesis import strategies as st
-
-from edge.http1 import AnswerReader, HttpError, write_request
 
 MAX_BODY = 1_000
 

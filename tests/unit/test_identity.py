@@ -1,16 +1,16 @@
-"""edge/identity.py: contract C7, read back by the backend's own decoder, which shares no code with it."""
+"""edge/cognito_edge/identity.py: contract C7, read back by the backend's own decoder, which shares no code with it."""
 
 import base64
 import json
 import re
 
 import pytest
+from cognito_edge.claims import VerifiedClaims
+from cognito_edge.identity import NO_IDENTITY, identity_headers, identity_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.identity import identity_from_event
-from edge.claims import VerifiedClaims
-from edge.identity import NO_IDENTITY, identity_headers, identity_of
 from tests.backend_events import ACCOUNT_ID, ROLE_NAME, make_event
 from tests.fakes import Pool, b64url, headers_of
 from tests.systems import patient_system

@@ -1,13 +1,13 @@
-"""edge/jwks.py: which published keys may verify, and which documents are no key sets."""
+"""edge/cognito_edge/jwks.py: which published keys may verify, and which documents are no key sets."""
 
 import json
 import warnings
 
 import pytest
+from cognito_edge.jwks import JwksError, parse_jwks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.jwks import JwksError, parse_jwks
 from tests.fakes import Pool, b64url, jwk_of, rsa_key, sign_rs256
 
 POOL = Pool()

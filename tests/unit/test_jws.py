@@ -1,15 +1,20 @@
-"""edge/jws.py: what a compact JWS says and covers (RFC 7515), and whose signature it bears (RFC 7518 section 3.3)."""
+"""edge/cognito_edge/jws.py: what a compact JWS says and covers (RFC 7515), and whose signature it bears (RFC 7518 section 3.3)."""
 
 import base64
 import json
 
 import pytest
+from cognito_edge.errors import (
+    AuthenticationError,
+    InvalidSignatureError,
+    MalformedTokenError,
+    UnsupportedAlgorithmError,
+)
+from cognito_edge.jws import UnverifiedToken, check_signature, parse_compact
+from cognito_edge.rsa import RsaPublicKey
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from edge.errors import AuthenticationError, InvalidSignatureError, MalformedTokenError, UnsupportedAlgorithmError
-from edge.jws import UnverifiedToken, check_signature, parse_compact
-from edge.rsa import RsaPublicKey
 from tests.fakes import b64url, compact, rsa_key
 
 HEADER = {"kid": "k", "alg": "RS256"}

@@ -1,13 +1,13 @@
-"""edge/key_store.py: each pool's keys by themselves, rotation found by the kid, and a bounded number of pools."""
+"""edge/cognito_edge/key_store.py: each pool's keys by themselves, rotation found by the kid, and a bounded number of pools."""
 
 import json
 
 import pytest
+from cognito_edge.errors import KeysUnavailableError
+from cognito_edge.jwks import parse_jwks
+from cognito_edge.key_store import KeyStore
+from cognito_edge.parameters import Pool as TrustedPool
 
-from edge.errors import KeysUnavailableError
-from edge.jwks import parse_jwks
-from edge.key_store import KeyStore
-from edge.parameters import Pool as TrustedPool
 from tests.fakes import NOW, jwk_of, make_settings, rsa_key
 
 ISSUER = "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Pool0"

@@ -1,4 +1,4 @@
-"""edge/log.py: one JSON line for each request with what contract C8 names, and never a secret."""
+"""edge/cognito_edge/log.py: one JSON line for each request with what contract C8 names, and never a secret."""
 
 import hashlib
 import io
@@ -7,13 +7,13 @@ import sys
 import time
 
 import pytest
+from cognito_edge.aws import KeySource, ParameterSource
+from cognito_edge.fetch import Client
+from cognito_edge.gateway import Gateway
+from cognito_edge.log import Trail, failed_refresh, hash_of, timestamp, write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.aws import KeySource, ParameterSource
-from edge.fetch import Client
-from edge.gateway import Gateway
-from edge.log import Trail, failed_refresh, hash_of, timestamp, write
 from tests.fakes import CREDENTIALS, NOW, Pool, headers_of, make_event, make_settings
 from tests.systems import patient_system
 
@@ -69,7 +69,7 @@ def test_a_bug_is_logged_by_its_place_and_never_by_its_message(aws, monkeypatch)
     def fail(*_args, **_kwargs):
         raise RuntimeError("secret-in-the-message")
 
-    monkeypatch.setattr("edge.gateway.sign", fail)
+    monkeypatch.setattr("cognito_edge.gateway.sign", fail)
     result = system(token=POOL.id_token())
     assert result["status"] == "500"
     assert "secret-in-the-message" not in json.dumps(result) + "".join(system.lines)

@@ -33,7 +33,7 @@ RUNTIME = "START RequestId: 8f5d Version: 7\n"
 
 
 def entry(ago_s=60.0, request_id="r1==", **fields):
-    """A line as edge/log.py writes it."""
+    """A line as edge/cognito_edge/log.py writes it."""
     known = {
         "time": stamp(NOW - int(ago_s * 1000)),
         "request_id": request_id,
@@ -334,7 +334,7 @@ def test_user_is_found_by_name_sub_or_hash(aws, run, who):
 
 def test_hash_is_the_edges_own():
     """Both sides write it down; this holds them together."""
-    from edge.log import hash_of
+    from cognito_edge.log import hash_of
 
     assert hash_of(SUB) == SUB_HASH
 

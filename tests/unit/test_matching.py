@@ -3,12 +3,12 @@
 import sys
 
 import pytest
+from cognito_edge.policy import METHODS, Policy
+from cognito_edge.policy_document import parse_policy
+from cognito_edge.target import canonical_target
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.policy import METHODS, Policy
-from edge.policy_document import parse_policy
-from edge.target import canonical_target
 from tests.naive_policy import Ask, path_reasons
 from tests.policy_rig import OWN, gateway_under, naive_reasons, outcome, token_of
 

@@ -1,12 +1,11 @@
-"""edge/parameters.py: three SSM values -> the pools that are trusted, and every fault at once."""
+"""edge/cognito_edge/parameters.py: three SSM values -> the pools that are trusted, and every fault at once."""
 
 import json
 
 import pytest
+from cognito_edge.parameters import ParametersError, parse_parameters
 from hypothesis import given
 from hypothesis import strategies as st
-
-from edge.parameters import ParametersError, parse_parameters
 
 POOL_ID = "eu-west-1_AbCdEfGhI"
 OTHER_ID = "us-east-1_OtherPool"

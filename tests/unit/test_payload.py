@@ -1,17 +1,17 @@
-"""edge/payload.py: the hash of what CloudFront will send, seen or not; and bodies through the whole gateway."""
+"""edge/cognito_edge/payload.py: the hash of what CloudFront will send, seen or not; and bodies through the whole gateway."""
 
 import base64
 import hashlib
 import re
 
 import pytest
+from cognito_edge.cloudfront import Request
+from cognito_edge.errors import BodyTooLargeError, MalformedRequestError
+from cognito_edge.payload import payload_hash
+from cognito_edge.sigv4 import EMPTY_SHA256
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.cloudfront import Request
-from edge.errors import BodyTooLargeError, MalformedRequestError
-from edge.payload import payload_hash
-from edge.sigv4 import EMPTY_SHA256
 from local.sigv4_check import SignatureRefusedError
 from tests.fakes import Pool, headers_of, is_forwarded, make_event, problem_of, sha256_hex
 from tests.reference_signers import assert_every_reference_agrees, door_verdict, make_offline_system, wire_form

@@ -1,11 +1,10 @@
-"""edge/percent.py: escapes as the standard library writes and reads them."""
+"""edge/cognito_edge/percent.py: escapes as the standard library writes and reads them."""
 
 from urllib.parse import quote, unquote_to_bytes
 
+from cognito_edge.percent import escapes, percent_decode, percent_encode
 from hypothesis import example, given
 from hypothesis import strategies as st
-
-from edge.percent import escapes, percent_decode, percent_encode
 
 
 @given(st.binary(max_size=64), st.sampled_from(["", "/", "@:/+="]))

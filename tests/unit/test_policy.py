@@ -1,4 +1,4 @@
-"""edge/policy_document.py: what each field allows and denies, what breaks a document, and that schema and documentation agree."""
+"""edge/cognito_edge/policy_document.py: what each field allows and denies, what breaks a document, and that schema and documentation agree."""
 
 import json
 import re
@@ -6,11 +6,11 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from cognito_edge.policy import Policy
+from cognito_edge.policy_document import PolicyError, parse_policy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.policy import Policy
-from edge.policy_document import PolicyError, parse_policy
 from tests.fakes import NOW
 from tests.naive_policy import Ask
 from tests.policy_rig import OWN, PARTNER, PARTNER_ENTRY, SECOND_CLIENT, gateway_under, outcome

@@ -1,11 +1,11 @@
-"""edge/refreshing.py: lifetimes, cool-downs, last good values, one attempt at a time."""
+"""edge/cognito_edge/refreshing.py: lifetimes, cool-downs, last good values, one attempt at a time."""
 
 import threading
 
 import pytest
+from cognito_edge.errors import ConfigurationUnavailableError, KeysUnavailableError, UnavailableError
+from cognito_edge.refreshing import Refreshing
 
-from edge.errors import ConfigurationUnavailableError, KeysUnavailableError, UnavailableError
-from edge.refreshing import Refreshing
 from tests.fakes import NOW, wait_until
 
 LIFETIME_S, MAX_STALE_S, COOLDOWN_S = 60, 1_000, 10

@@ -1,4 +1,4 @@
-"""edge/refusal.py: problem+json or a page, with the headers that each refusal needs (RFC 9457, RFC 6750, RFC 9110)."""
+"""edge/cognito_edge/refusal.py: problem+json or a page, with the headers that each refusal needs (RFC 9457, RFC 6750, RFC 9110)."""
 
 import html
 import json
@@ -6,12 +6,12 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from cognito_edge import errors
+from cognito_edge.cloudfront import Request
+from cognito_edge.refusal import challenge, refuse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge import errors
-from edge.cloudfront import Request
-from edge.refusal import challenge, refuse
 from tests.fakes import DISTRIBUTION, Pool, headers_of, make_event, problem_of
 from tests.systems import patient_system
 

@@ -1,12 +1,11 @@
-"""edge/settings.py: contract C4, every setting with its bounds, every fault at once."""
+"""edge/cognito_edge/settings.py: contract C4, every setting with its bounds, every fault at once."""
 
 import json
 
 import pytest
+from cognito_edge.settings import Settings, SettingsError, parse_settings
 from hypothesis import given
 from hypothesis import strategies as st
-
-from edge.settings import Settings, SettingsError, parse_settings
 
 MINIMAL = {"parameter_prefix": "/gateway", "parameter_region": "eu-west-1"}
 

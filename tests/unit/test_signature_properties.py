@@ -11,10 +11,10 @@ import re
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 import pytest
+from cognito_edge.cloudfront import is_dropped
 from hypothesis import HealthCheck, assume, event, example, given, settings
 from hypothesis import strategies as st
 
-from edge.cloudfront import is_dropped
 from tests.fakes import ORIGIN, Pool, is_forwarded, make_event, problem_of, sha256_hex
 from tests.naive_policy import unreadable_reasons
 from tests.reference_signers import assert_every_reference_agrees, make_offline_system, wire_form

@@ -1,4 +1,4 @@
-"""edge/sigv4.py: each stage against AWS's published values, the whole against botocore and awscrt."""
+"""edge/cognito_edge/sigv4.py: each stage against AWS's published values, the whole against botocore and awscrt."""
 
 import hashlib
 import hmac
@@ -6,10 +6,7 @@ import itertools
 import re
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
-
-from edge.sigv4 import (
+from cognito_edge.sigv4 import (
     ALGORITHM,
     EMPTY_SHA256,
     Credentials,
@@ -23,6 +20,9 @@ from edge.sigv4 import (
     signing_key,
     string_to_sign,
 )
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
 from tests.fakes import NOW, ORIGIN
 from tests.reference_signers import Wire, awscrt_authorization, botocore_authorization, door_verdict
 

@@ -3,10 +3,10 @@
 import re
 
 import pytest
+from cognito_edge.policy import METHODS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.policy import METHODS
 from tests.fakes import NOW, headers_of, is_forwarded, problem_of
 from tests.naive_policy import Ask
 from tests.policy_rig import OWN, PARTNER, PARTNER_ENTRY, STRANGER, gateway_under, outcome, token_of

@@ -1,12 +1,11 @@
-"""edge/strict_json.py: a JSON object that every parser reads alike, or an error."""
+"""edge/cognito_edge/strict_json.py: a JSON object that every parser reads alike, or an error."""
 
 import json
 
 import pytest
+from cognito_edge.strict_json import StrictJsonError, parse_object
 from hypothesis import example, given
 from hypothesis import strategies as st
-
-from edge.strict_json import StrictJsonError, parse_object
 
 # Every text that UTF-8 can hold.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

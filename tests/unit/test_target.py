@@ -1,4 +1,4 @@
-"""edge/target.py and edge/readings.py: the one form of a target that is judged, signed and sent, and how else it can be read."""
+"""edge/cognito_edge/target.py and edge/cognito_edge/readings.py: the one form of a target that is judged, signed and sent, and how else it can be read."""
 
 import contextlib
 import gc
@@ -9,18 +9,13 @@ from unicodedata import category, normalize
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 import pytest
+from cognito_edge.errors import AmbiguousPathError, GatewayError, MalformedUrlError, MethodNotAllowedError
+from cognito_edge.policy_document import parse_policy
+from cognito_edge.readings import fold, plausible_readings
+from cognito_edge.target import canonical_path, canonical_query, canonical_target, check_length
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.errors import AmbiguousPathError, GatewayError, MalformedUrlError, MethodNotAllowedError
-from edge.policy_document import parse_policy
-from edge.readings import fold, plausible_readings
-from edge.target import (
-    canonical_path,
-    canonical_query,
-    canonical_target,
-    check_length,
-)
 from tests.fakes import Pool, problem_of
 from tests.reference_signers import make_offline_system
 

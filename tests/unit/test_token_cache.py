@@ -1,4 +1,4 @@
-"""edge/token_cache.py: bounded in entries and bytes, least recently used out first, keyed by digest."""
+"""edge/cognito_edge/token_cache.py: bounded in entries and bytes, least recently used out first, keyed by digest."""
 
 import copy
 import hashlib
@@ -8,14 +8,14 @@ import threading
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 
+import cognito_edge.verify
 import pytest
+from cognito_edge import token_cache
+from cognito_edge.gateway import Gateway
+from cognito_edge.jwks import parse_jwks
+from cognito_edge.parameters import parse_parameters
+from cognito_edge.token_cache import TokenCache, Verified, digest_of
 
-import edge.verify
-from edge import token_cache
-from edge.gateway import Gateway
-from edge.jwks import parse_jwks
-from edge.parameters import parse_parameters
-from edge.token_cache import TokenCache, Verified, digest_of
 from tests.fakes import (
     CLIENT_ID,
     CREDENTIALS,
@@ -179,8 +179,8 @@ def test_the_default_bounds_hold_a_usual_edge():
 def test_a_token_is_verified_once(gateway, monkeypatch):
     """The second use of a token does no RSA."""
     checks = []
-    real = edge.verify.check_signature
-    monkeypatch.setattr(edge.verify, "check_signature", lambda *args: checks.append(1) or real(*args))
+    real = cognito_edge.verify.check_signature
+    monkeypatch.setattr(cognito_edge.verify, "check_signature", lambda *args: checks.append(1) or real(*args))
     token = Pool().id_token()
     for _ in range(5):
         assert "status" not in gateway(token=token)

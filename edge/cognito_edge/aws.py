@@ -6,11 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 
-from .errors import (
-    ConfigurationUnavailableError,
-    CredentialsUnavailableError,
-    KeysUnavailableError,
-)
+from .errors import ConfigurationUnavailableError, CredentialsUnavailableError, KeysUnavailableError
 from .fetch import Call, Client, Endpoint, FetchError, Pending, parse_endpoint
 from .jwks import JwksError, KeySet, load_crypto, parse_jwks
 from .parameters import NAMES, Configuration, ParametersError, Pool, parse_parameters

@@ -5,13 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .cloudfront import Request, response
-from .errors import (
-    AuthenticationError,
-    AuthorizationError,
-    GatewayError,
-    MethodNotAllowedError,
-    UnavailableError,
-)
+from .errors import AuthenticationError, AuthorizationError, GatewayError, MethodNotAllowedError, UnavailableError
 
 # A name, not a place: RFC 9457 §3.1.1 wants a URI that says which problem this is. docs/refusals.md explains each.
 PROBLEM_TYPE = "urn:cognito-edge-gateway:problem:"
