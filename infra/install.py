@@ -87,12 +87,16 @@ class Place:
     def state(self, locks: Sequence[str]) -> set[str]:
         """Return the lines of its mark when *locks*, as they are now, are installed for its interpreter."""
         lines = {f"{lock} {hashlib.sha256((LOCKS / lock).read_bytes()).hexdigest()}" for lock in locks}
-        if self.editable:
-            about = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))
-            packages = json.dumps([about["build-system"], about["project"], about["tool"].get("hatch")], sort_keys=True)
-            lines |= {f"{PROJECT} {hashlib.sha256(packages.encode()).hexdigest()}"}
         # When the system's Python is upgraded or removed, packages that were installed for it are of no use.
         return {*lines, f"python {self.python.resolve(strict=True)}"}
+
+    def ours(self) -> set[str]:
+        """Return the line of its mark when this project's own packages are installed there, as they are described now."""
+        if not self.editable:
+            return set()
+        about = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))
+        packages = json.dumps([about["build-system"], about["project"], about["tool"].get("hatch")], sort_keys=True)
+        return {f"project {PROJECT} {hashlib.sha256(packages.encode()).hexdigest()}"}
 
     def mark(self) -> set[str]:
         """Return the lines of its mark; none when nothing is installed, or nothing that works."""
@@ -105,7 +109,7 @@ class Place:
     def is_installed(self) -> bool:
         """Tell whether there is nothing to do."""
         mark = self.mark()
-        return bool(mark) and self.state(self.locks) <= mark
+        return bool(mark) and self.state(self.locks) | self.ours() <= mark
 
 
 _PLACES: Final = {
@@ -141,21 +145,22 @@ def install(place: Place) -> None:
     """
     mark, begun = place.path / _MARK, place.path / _BEGUN
     written, parts = place.mark(), place.locks[:-1]
+    dependencies = {line for line in written if not line.startswith("project ") and not begun.exists()}
+    has_all = bool(dependencies) and place.state(place.locks) <= dependencies
     # The tests' packages are added to those that run, and change none of them: the old mark stays true until the new one.
-    adds = (
-        place.kind == "environment" and bool(parts and written) and written == place.state(parts) and not begun.exists()
-    )
-    if not adds:
+    has_parts = place.kind == "environment" and bool(parts and dependencies) and dependencies == place.state(parts)
+    if not (has_all or has_parts):
         mark.unlink(missing_ok=True)
         shutil.rmtree(place.path, ignore_errors=True)
         if place.kind == "environment":
             _make_environment(place.path)
     place.path.mkdir(exist_ok=True)
     begun.touch()
-    state = sorted(place.state(place.locks))
+    state = sorted(place.state(place.locks) | place.ours())
     try:
-        _fill(place)
-        if place.editable and not adds:
+        if not has_all:
+            _fill(place)
+        if not place.ours() <= written:
             _add_our_packages(place)
     except InstallError as error:
         if not error.half_done:

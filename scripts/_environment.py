@@ -1,10 +1,11 @@
-"""Run a script again under the project's own interpreter when this one lacks what it imports.
+"""Start a command from a checkout, under the project's own interpreter when this one lacks what it imports.
 
 Nothing here may need a dependency or syntax newer than Python 3.8: it runs on whatever `python` the person typed.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import sys
@@ -16,11 +17,24 @@ PROJECT_ENVIRONMENT = PROJECT_ROOT / ".venv"
 OLDEST_PYTHON = (3, 11)
 
 
+def start(module: str, requires: Sequence[str]) -> None:
+    """Run *module*'s ``main`` with this process's arguments, and exit with its status.
+
+    Args:
+        module: Name of the command's module, such as ``cognito_edge_cli.user``.
+        requires: Names of the modules of others that it cannot do without.
+    """
+    use_project_environment(sys.argv[0], requires)
+    # The launchers' folder comes first on the path; the packages beside it follow.
+    sys.path[1:1] = [str(PROJECT_ROOT / folder) for folder in ("edge", "infra", "local")]
+    raise SystemExit(importlib.import_module(module).main())
+
+
 def use_project_environment(script: str, requires: Sequence[str]) -> None:
     """Return if this interpreter can run *script*; otherwise replace the process, or say what to install.
 
     Args:
-        script: Path of the script, as Python started it (`__file__`).
+        script: Path of the script, as Python started it.
         requires: Names of the modules that the script cannot do without.
 
     Raises:

@@ -19,10 +19,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import requests
+from cognito_edge_cli import stack as _stack
+from cognito_edge_cli.doctor import command as doctor
+from cognito_edge_cli.doctor.checks import calls as _doctor_calls
+from cognito_edge_cli.doctor.system import Answer
+from cognito_edge_cli.doctor.system import System as Examined
+from cognito_edge_cli.sign_in import token_cache as _tokens
 
-from scripts import _doctor_calls, _stack, _tokens, doctor
-from scripts._doctor_system import Answer
-from scripts._doctor_system import System as Examined
 from tests import system as local_system
 from tests.e2e.conftest import System
 

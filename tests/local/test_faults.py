@@ -14,13 +14,14 @@ import pytest
 import requests
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from cognito_edge_cli import fault
+from cognito_edge_cli import stack as _stack
 
 from local import deploy, emulator, faults, ports, serving
 from local.build import PROJECT
 from local.control import ControlEndpoint
 from local.faults import AwsProxy, FaultError, Faults
 from local.runtime import EdgeRuntime
-from scripts import _stack, fault
 from tests.local.emulator_support import running_emulator
 from tests.local.loop_thread import LoopThread
 from tests.local.small_assembly import write_assembly

@@ -22,9 +22,9 @@ import boto3
 import pytest
 import requests
 from botocore.config import Config
+from cognito_edge_cli.sign_in.token_cache import unverified_claims
+from cognito_edge_cli.stack import PROJECT_ROOT
 
-from scripts._stack import PROJECT_ROOT
-from scripts._tokens import unverified_claims
 from tests import forked_scripts
 
 EMULATOR = PROJECT_ROOT / ".venv-emulator" / "bin" / "python"

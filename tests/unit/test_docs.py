@@ -285,6 +285,8 @@ def parse(monkeypatch):
 
 
 def module_of(words: list[str]) -> str:
+    if words[0].startswith("scripts/"):
+        return re.search(r'start\("([\w.]+)"', read(words[0]))[1]
     name = words[0].removesuffix(".py").replace("/", ".")
     package = (PROJECT / name.replace(".", "/") / "__main__.py").exists()
     return f"{name}.__main__" if package else name
@@ -375,7 +377,9 @@ def test_command_lines_were_found():
 
 
 def probes() -> set[str]:
-    source = "".join(path.read_text(encoding="utf-8") for path in (PROJECT / "scripts").glob("_doctor_*.py"))
+    source = "".join(
+        path.read_text(encoding="utf-8") for path in (PROJECT / "scripts" / "cognito_edge_cli" / "doctor").rglob("*.py")
+    )
     return set(re.findall(r'Probe\(\s*"([\w.-]+)"', source))
 
 
@@ -583,7 +587,7 @@ def test_no_script_shows_an_example_that_it_does_not_take(parse):
     """The examples of `--help`, by the same parsers."""
     found = 0
     for path in sorted(Path(PROJECT / "scripts").glob("[a-z]*.py")):
-        epilog = importlib.import_module(f"scripts.{path.stem}").EXAMPLES
+        epilog = importlib.import_module(module_of([f"scripts/{path.name}"])).EXAMPLES
         for example in examples(epilog):
             for words in commands(example):
                 if len(words) > 1 and "--help" not in words:

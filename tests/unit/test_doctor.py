@@ -16,27 +16,21 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from cognito_edge import errors
 from cognito_edge.errors import GatewayError, KeysUnavailableError
 from cognito_edge.jwks import parse_jwks
+from cognito_edge_cli.console import ScriptError
+from cognito_edge_cli.doctor import command as doctor
+from cognito_edge_cli.doctor import refusals as _doctor_refusals
+from cognito_edge_cli.doctor.canonical import canonical_of, compared, masked
+from cognito_edge_cli.doctor.checks import calls as _doctor_calls
+from cognito_edge_cli.doctor.checks import distribution as _doctor_distribution
+from cognito_edge_cli.doctor.checks import logs as _doctor_logs
+from cognito_edge_cli.doctor.checks import parameters as _doctor_parameters
+from cognito_edge_cli.doctor.checks.functions import RUNTIMES_PAGE
+from cognito_edge_cli.doctor.permissions import Says, open_to_all, says
+from cognito_edge_cli.doctor.refusals import explained, refusals
+from cognito_edge_cli.doctor.report import Check, Outcome, Probe, document, failed, passed, result, text, unseen, warned
+from cognito_edge_cli.doctor.system import Answer, FunctionUrl, Parameters, System, UnseenError
+from cognito_edge_cli.stack import Stack
 
-from scripts import _doctor_calls, _doctor_distribution, _doctor_logs, _doctor_parameters, _doctor_refusals, doctor
-from scripts._console import ScriptError
-from scripts._doctor_canonical import canonical_of, compared, masked
-from scripts._doctor_functions import RUNTIMES_PAGE
-from scripts._doctor_permissions import Says, open_to_all, says
-from scripts._doctor_refusals import explained, refusals
-from scripts._doctor_report import (
-    Check,
-    Outcome,
-    Probe,
-    document,
-    failed,
-    passed,
-    result,
-    text,
-    unseen,
-    warned,
-)
-from scripts._doctor_system import Answer, FunctionUrl, Parameters, System, UnseenError
-from scripts._stack import Stack
 from tests.fakes import NOW, Pool, compact, rsa_key
 
 PROJECT = Path(__file__).parents[2]

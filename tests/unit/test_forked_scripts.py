@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 import pytest
+from cognito_edge_cli.stack import PROJECT_ROOT
 
-from scripts._stack import PROJECT_ROOT
 from tests import forked_scripts
 
 SEEN = """

@@ -11,12 +11,15 @@ import time
 from pathlib import Path
 
 import pytest
+from cognito_edge_cli import stack as _stack
+from cognito_edge_cli.sign_in import command as get_token
+from cognito_edge_cli.sign_in import password as _password_sign_in
+from cognito_edge_cli.sign_in import token_cache as _tokens
+from cognito_edge_cli.sign_in.token_cache import unverified_claims
 
-from scripts import _password_sign_in, _stack, _tokens, get_token
-from scripts._tokens import unverified_claims
 from tests.fakes_cognito import PASSWORD, USERNAME, AwsRefusalError, FakeCognito, User
 
-ROOT = Path(get_token.__file__).resolve().parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

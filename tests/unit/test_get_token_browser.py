@@ -12,10 +12,14 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 import requests
+from cognito_edge_cli import stack as _stack
+from cognito_edge_cli.console import ScriptError
+from cognito_edge_cli.sign_in import callback as _callback
+from cognito_edge_cli.sign_in import command as get_token
+from cognito_edge_cli.sign_in import hosted_ui as _hosted_ui
+from cognito_edge_cli.sign_in import token_cache as _tokens
+from cognito_edge_cli.sign_in.token_cache import unverified_claims
 
-from scripts import _callback, _hosted_ui, _stack, _tokens, get_token
-from scripts._console import ScriptError
-from scripts._tokens import unverified_claims
 from tests.fakes_cognito import USERNAME, FakeBrowser, FakeCognito
 
 # Loopback addresses that stand for 127.0.0.1 and ::1, on machines without IPv6 as well.

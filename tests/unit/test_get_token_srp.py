@@ -1,14 +1,14 @@
-"""scripts/_srp.py: the password's proof, against a server's half that was written from the protocol's other side."""
+"""scripts/cognito_edge_cli/sign_in/srp.py: the password's proof, against a server's half that was written from the protocol's other side."""
 
 import base64
 from datetime import UTC, datetime
 
 import pytest
+from cognito_edge_cli.sign_in import srp as _srp
+from cognito_edge_cli.sign_in.srp import SrpClient, SrpError, cognito_timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scripts import _srp
-from scripts._srp import SrpClient, SrpError, cognito_timestamp
 from tests.fakes_cognito import SrpServer, rfc3526_prime_3072
 
 POOL = "us-east-1_AbCdEfGhI"

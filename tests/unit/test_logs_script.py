@@ -10,15 +10,18 @@ import time
 from datetime import UTC, datetime
 
 import pytest
+from cognito_edge_cli import stack as _stack
+from cognito_edge_cli.console import ScriptError
+from cognito_edge_cli.logs import cloudwatch as _logs_cloudwatch
+from cognito_edge_cli.logs import command as logs
+from cognito_edge_cli.logs import local as _logs_local
+from cognito_edge_cli.logs.cloudwatch import EdgeLogs, Reading
+from cognito_edge_cli.logs.lines import Line, Merged, Seen, Selection, moment_ms, parse
+from cognito_edge_cli.logs.local import LogFile
+from cognito_edge_cli.logs.text import Layout, stamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scripts import _logs_cloudwatch, _logs_local, _stack, logs
-from scripts._console import ScriptError
-from scripts._logs_cloudwatch import EdgeLogs, Reading
-from scripts._logs_lines import Line, Merged, Seen, Selection, moment_ms, parse
-from scripts._logs_local import LogFile
-from scripts._logs_text import Layout, stamp
 from tests.fakes_cognito import USERNAME, FakeCognito
 from tests.fakes_logs import FakeLogs, Region
 from tests.system import PROJECT, default_signals

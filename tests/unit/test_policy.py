@@ -637,7 +637,7 @@ def examples_in_the_docs() -> list[str]:
 @pytest.mark.parametrize("text", examples_in_the_docs())
 def test_documented_examples_are_valid_and_every_rule_in_them_applies(text):
     """Pasted from the page, they work, and the script has nothing against them but that some are public."""
-    from scripts._policy_check import Severity, check
+    from cognito_edge_cli.policy.check import Severity, check
 
     VALIDATOR.validate(json.loads(text))
     parse_policy(text)

@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from cognito_edge_cli import stack as _stack
+from cognito_edge_cli.policy import check as _policy_check
+from cognito_edge_cli.policy import command as policy
+from cognito_edge_cli.policy.check import Ids, Severity, check
+from cognito_edge_cli.policy.located_json import JsonError, locate, parse_place
 
-from scripts import _policy_check, _stack, policy
-from scripts._json_places import JsonError, locate, parse_place
-from scripts._policy_check import Ids, Severity, check
 from tests.fakes import NOW, compact, rsa_key
 from tests.fakes_ssm import DISTRIBUTION_ID, POLICY, PREFIX, FakeStack
 

@@ -7,8 +7,9 @@ import stat
 import sys
 
 import pytest
+from cognito_edge_cli import stack as _stack
+from cognito_edge_cli import user
 
-from scripts import _stack, user
 from tests.fakes_cognito import AwsRefusalError, FakeCognito, User
 
 

@@ -3,10 +3,10 @@
 import json
 
 import pytest
-
-from scripts import _site_files, website
-from scripts._site_files import ASK_FIRST, FOREVER, SiteError, site_config, site_files
-from scripts._stack import Stack
+from cognito_edge_cli import site as website
+from cognito_edge_cli import site_files as _site_files
+from cognito_edge_cli.site_files import ASK_FIRST, FOREVER, SiteError, site_config, site_files
+from cognito_edge_cli.stack import Stack
 
 CONFIG = site_config(
     region="eu-west-1",
@@ -143,8 +143,8 @@ def run(monkeypatch, folder, capsys):
             distribution_id="E1",
             site_bucket=site_bucket,
         )
-        monkeypatch.setattr("scripts._stack.find", lambda *_: stack)
-        monkeypatch.setattr("scripts._stack.client", lambda *_, **__: fake)
+        monkeypatch.setattr("cognito_edge_cli.stack.find", lambda *_: stack)
+        monkeypatch.setattr("cognito_edge_cli.stack.client", lambda *_, **__: fake)
         more = ["--folder", str(folder)] if arguments[0] == "put" else []
         status = website.main([*arguments, *more])
         return status, fake, capsys.readouterr()

@@ -16,10 +16,11 @@ from urllib.parse import urlencode
 
 import requests
 
-from scripts._callback import REGISTERED_PORTS, CallbackServer
-from scripts._console import RefusedError, ScriptError, say
-from scripts._stack import Stack, is_loopback
-from scripts._tokens import Tokens, check_id_token
+from cognito_edge_cli.console import RefusedError, ScriptError, say
+from cognito_edge_cli.stack import Stack, is_loopback
+
+from .callback import REGISTERED_PORTS, CallbackServer
+from .token_cache import Tokens, check_id_token
 
 # `openid` is what makes Cognito send an ID token, with every attribute that the client may read.
 DEFAULT_SCOPE = "openid"

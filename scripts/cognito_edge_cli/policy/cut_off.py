@@ -8,9 +8,10 @@ from cognito_edge.jws import parse_compact
 from cognito_edge.parameters import Configuration
 from cognito_edge.verify import trusted_pool, verify
 
-from scripts._console import ScriptError
-from scripts._policy_trial import keys_of
-from scripts._stack import Stack
+from cognito_edge_cli.console import ScriptError
+from cognito_edge_cli.stack import Stack
+
+from .trial import keys_of
 
 Document = dict[str, Any]
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from scripts._doctor_report import Probe, Verdict, failed, passed, warned
-from scripts._doctor_system import Document, System, UnseenError, url_region
-from scripts._stack import DEFAULT_REGION
+from cognito_edge_cli.doctor.report import Probe, Verdict, failed, passed, warned
+from cognito_edge_cli.doctor.system import Document, System, UnseenError, url_region
+from cognito_edge_cli.stack import DEFAULT_REGION
 
 CACHING_DISABLED: Final = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
 ALL_VIEWER_EXCEPT_HOST_HEADER: Final = "b689b0a8-53d0-40ab-baf2-68738e2966ac"

@@ -8,11 +8,12 @@ from typing import Final
 import requests
 from cognito_edge.sigv4 import EMPTY_SHA256, canonical_headers, canonical_request
 
-from scripts._doctor_canonical import canonical_of, compared, masked_text
-from scripts._doctor_parameters import trial_of
-from scripts._doctor_refusals import fix_for, refusals
-from scripts._doctor_report import Probe, Verdict, failed, passed, warned
-from scripts._doctor_system import Answer, System, UnseenError, url_region
+from cognito_edge_cli.doctor.canonical import canonical_of, compared, masked_text
+from cognito_edge_cli.doctor.refusals import fix_for, refusals
+from cognito_edge_cli.doctor.report import Probe, Verdict, failed, passed, warned
+from cognito_edge_cli.doctor.system import Answer, System, UnseenError, url_region
+
+from .parameters import trial_of
 
 # Where to look for the cause of what the caller cannot help.
 _CAUSES: Final = {

@@ -16,8 +16,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from scripts._console import ScriptError, aws_code
-from scripts._environment import PROJECT_ROOT
+from .console import ScriptError, aws_code
 
 if TYPE_CHECKING:  # the stubs are a development dependency
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
@@ -26,6 +25,7 @@ DEFAULT_STACK = "CognitoEdgeGateway"
 # Lambda@Edge functions live in us-east-1, and the stack with them; --region is for parts that were moved.
 DEFAULT_REGION = "us-east-1"
 # `make run` with another --state-dir says so here; tests do.
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
 LOCAL_FOLDER = Path(os.environ.get("GATEWAY_STATE_DIR") or PROJECT_ROOT / ".local")
 EMULATOR_KEY = "test"
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})

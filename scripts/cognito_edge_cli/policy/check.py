@@ -16,8 +16,9 @@ from cognito_edge.policy import METHODS, Policy, Route, RouteGroup
 from cognito_edge.policy_document import PolicyError, parse_policy
 from cognito_edge.target import canonical_target
 
-from scripts._json_places import JsonError, Located, Place, locate, parse_place
-from scripts._stack import LOOPBACK_HOSTS
+from cognito_edge_cli.stack import LOOPBACK_HOSTS
+
+from .located_json import JsonError, Located, Place, locate, parse_place
 
 STANDARD_BYTES = 4_096
 """The longest value of a standard parameter of SSM. Source: AWS General Reference, Systems Manager quotas."""

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-PROJECT_ROOT = Path(__file__).resolve().parents[1]
+from .stack import PROJECT_ROOT
+
 BUILT = PROJECT_ROOT / "web" / "dist"
 """What the web application's build writes."""
 PLACEHOLDER = PROJECT_ROOT / "infra" / "site_placeholder"
@@ -15,7 +16,7 @@ PLACEHOLDER = PROJECT_ROOT / "infra" / "site_placeholder"
 CONFIG_KEY = "config.json"
 
 # Spelt out: what the machine's own table says differs from machine to machine, and a wrong type with nosniff is no page.
-_SERVING = json.loads((PROJECT_ROOT / "scripts" / "site_serving.json").read_bytes())
+_SERVING = json.loads(Path(__file__).with_name("site_serving.json").read_bytes())
 _TYPES: dict[str, str] = _SERVING["types"]
 FOREVER: str = _SERVING["forever"]
 ASK_FIRST: str = _SERVING["ask_first"]

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import ClientError
 
-from scripts._console import RefusedError, ScriptError, aws_code, aws_message, say
-from scripts._srp import EXPONENT_BYTES, SrpClient, SrpError, cognito_timestamp
-from scripts._stack import Stack, sign_in_client
-from scripts._tokens import Tokens, check_id_token
+from cognito_edge_cli.console import RefusedError, ScriptError, aws_code, aws_message, say
+from cognito_edge_cli.stack import Stack, sign_in_client
+
+from .srp import EXPONENT_BYTES, SrpClient, SrpError, cognito_timestamp
+from .token_cache import Tokens, check_id_token
 
 if TYPE_CHECKING:
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
@@ -49,7 +50,7 @@ _REFUSALS = frozenset(
 
 
 class Asks(Protocol):
-    """Gets an answer from whoever signs in; `scripts._console.Questions` is the real one."""
+    """Gets an answer from whoever signs in; `cognito_edge_cli.console.Questions` is the real one."""
 
     def secret(self, prompt: str) -> str:
         """Return what is typed without an echo."""

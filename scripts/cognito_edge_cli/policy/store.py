@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from botocore.exceptions import ClientError
 from cognito_edge.parameters import CLIENT_ID, POLICY, USER_POOL_ID
 
-from scripts import _stack
-from scripts._console import ScriptError, aws_code
-from scripts._policy_check import STANDARD_BYTES, Ids
-from scripts._stack import Stack
+from cognito_edge_cli import stack as _stack
+from cognito_edge_cli.console import ScriptError, aws_code
+from cognito_edge_cli.stack import Stack
+
+from .check import STANDARD_BYTES, Ids
 
 if TYPE_CHECKING:  # the stubs are a development dependency
     from mypy_boto3_ssm import SSMClient

@@ -20,7 +20,7 @@ from cognito_edge.policy import Policy, Route
 from cognito_edge.settings import Settings
 from cognito_edge.sigv4 import Credentials
 
-from scripts._stack import Stack
+from cognito_edge_cli.stack import Stack
 
 _TIMEOUT_S = 5.0
 _MAX_KEYS_BYTES = 262_144

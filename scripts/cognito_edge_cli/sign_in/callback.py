@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-from scripts._console import ScriptError, say
+from cognito_edge_cli.console import ScriptError, say
 
 CALLBACK_PATH = "/callback"
 # What the app client has registered; Cognito compares redirect URIs as whole strings, so no other port will do.

@@ -11,11 +11,11 @@ from cognito_edge.log import hash_of
 from cognito_edge.parameters import Configuration, ParametersError, Pool, parse_parameters
 from cognito_edge.verify import trusted_pool
 
-from scripts._doctor_refusals import fix_for
-from scripts._doctor_report import Probe, Verdict, failed, passed, unseen, warned
-from scripts._doctor_system import CLIENT_ID, POLICY, POOL_ID, System, UnseenError, moment
-from scripts._policy_check import ADVANCED_BYTES, STANDARD_BYTES, Finding, Ids, Severity, check
-from scripts._policy_trial import Trial, keys_of, try_request
+from cognito_edge_cli.doctor.refusals import fix_for
+from cognito_edge_cli.doctor.report import Probe, Verdict, failed, passed, unseen, warned
+from cognito_edge_cli.doctor.system import CLIENT_ID, POLICY, POOL_ID, System, UnseenError, moment
+from cognito_edge_cli.policy.check import ADVANCED_BYTES, STANDARD_BYTES, Finding, Ids, Severity, check
+from cognito_edge_cli.policy.trial import Trial, keys_of, try_request
 
 # A signature is good for five minutes either way; a minute is more than any machine with NTP is off.
 _SKEW_WARN_S: Final = 60

@@ -6,9 +6,9 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from cognito_edge.policy import Cors
 
-from scripts import _stack
-from scripts._console import aws_code
-from scripts._stack import DEFAULT_REGION, DEFAULT_STACK, Stack
+from cognito_edge_cli import stack as _stack
+from cognito_edge_cli.console import aws_code
+from cognito_edge_cli.stack import DEFAULT_REGION, DEFAULT_STACK, Stack
 
 _NOT_IN_DISTRIBUTION = (
     "the distribution adds no CORS headers, so that pages can read refusals and not the backend's answers; give the construct"

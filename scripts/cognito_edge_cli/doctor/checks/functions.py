@@ -7,11 +7,12 @@ from typing import Final
 
 from botocore.exceptions import ClientError
 
-from scripts._doctor_distribution import behaviours
-from scripts._doctor_permissions import Says, open_to_all, says
-from scripts._doctor_report import Probe, Verdict, failed, passed, unseen, warned
-from scripts._doctor_system import CLIENT_ID, POLICY, POOL_ID, Document, FunctionUrl, System, as_list
-from scripts._stack import DEFAULT_REGION
+from cognito_edge_cli.doctor.permissions import Says, open_to_all, says
+from cognito_edge_cli.doctor.report import Probe, Verdict, failed, passed, unseen, warned
+from cognito_edge_cli.doctor.system import CLIENT_ID, POLICY, POOL_ID, Document, FunctionUrl, System, as_list
+from cognito_edge_cli.stack import DEFAULT_REGION
+
+from .distribution import behaviours
 
 RUNTIMES_PAGE: Final = "https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html"
 DEPRECATED_ON: Final = {

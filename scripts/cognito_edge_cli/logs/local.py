@@ -9,9 +9,10 @@ from typing import Any
 
 import requests
 
-from scripts import _logs_lines
-from scripts._console import ScriptError
-from scripts._logs_lines import Line, Selection
+from cognito_edge_cli.console import ScriptError
+
+from . import lines as _logs_lines
+from .lines import Line, Selection
 
 REGION = "local"
 POLL_S = 0.2

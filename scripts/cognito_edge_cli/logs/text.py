@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from scripts._logs_lines import Line
+from .lines import Line
 
 _COLOURS = {2: "32", 3: "34", 4: "33", 5: "31"}
 _TOLD = frozenset({"time", "request_id", "method", "path", "decision", "code", "status", "rule", "ms", "cache"})

@@ -18,9 +18,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
-from scripts import _logs_lines
-from scripts._console import ScriptError, aws_code, say
-from scripts._logs_lines import Line, Merged, Seen, Selection
+from cognito_edge_cli.console import ScriptError, aws_code, say
+
+from . import lines as _logs_lines
+from .lines import Line, Merged, Seen, Selection
 
 if TYPE_CHECKING:  # the stubs are a development dependency
     from mypy_boto3_logs import CloudWatchLogsClient

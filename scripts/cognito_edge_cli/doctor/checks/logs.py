@@ -9,8 +9,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from scripts._doctor_report import Probe, Verdict, failed, passed, warned
-from scripts._doctor_system import Document, System, UnseenError, moment
+from cognito_edge_cli.doctor.report import Probe, Verdict, failed, passed, warned
+from cognito_edge_cli.doctor.system import Document, System, UnseenError, moment
 
 _LOOK_BACK_S: Final = 3600
 _TOGETHER: Final = 8

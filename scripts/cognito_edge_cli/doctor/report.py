@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scripts._doctor_system import System
+    from .system import System
 
 
 class Outcome(StrEnum):

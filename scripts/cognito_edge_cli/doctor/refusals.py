@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import NamedTuple
 
-from scripts._console import ScriptError
-from scripts._environment import PROJECT_ROOT
+from cognito_edge_cli.console import ScriptError
+from cognito_edge_cli.stack import PROJECT_ROOT
 
 PAGE = PROJECT_ROOT / "docs" / "refusals.md"
 _ROW = re.compile(r"\| (?P<status>\d{3}) \| `(?P<code>\w+)` \| (?P<means>.+?) \| (?P<do>.+?) \|")

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple, TypeVar
 import requests
 from botocore.exceptions import ClientError
 
-from scripts import _stack
-from scripts._console import ScriptError
-from scripts._stack import DEFAULT_REGION, Stack
+from cognito_edge_cli import stack as _stack
+from cognito_edge_cli.console import ScriptError
+from cognito_edge_cli.stack import DEFAULT_REGION, Stack
 
 Document = dict[str, Any]
 T = TypeVar("T")

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scripts._console import ScriptError, say
-from scripts._stack import LOCAL_FOLDER, Stack
+from cognito_edge_cli.console import ScriptError, say
+from cognito_edge_cli.stack import LOCAL_FOLDER, Stack
 
 # A token that is handed out should outlive the request it is for, and a script's next few.
 REFRESH_BEFORE_S = 300

@@ -1,0 +1,1 @@
+"""Look at a running system, and say what is wrong with it."""

@@ -1,0 +1,1 @@
+"""The edge function's log lines, from CloudWatch in every region or from the local system."""

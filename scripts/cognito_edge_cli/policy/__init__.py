@@ -1,0 +1,1 @@
+"""The live policy: check it, try it, write it, cut tokens off."""

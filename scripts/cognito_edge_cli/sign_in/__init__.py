@@ -1,0 +1,1 @@
+"""Sign in at Cognito and print a token: browser, password, cache."""
