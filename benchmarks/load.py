@@ -379,8 +379,8 @@ def family(root: int, table: Mapping[int, tuple[int, float, str]]) -> dict[int, 
 def short(command: str) -> str:
     """Name a process by its program's own words, less the interpreter, its options, and folders.
 
-    >>> short("/x/.venv/bin/python -I -S /x/local/_guard.py 5 /x/python -m local.runtime_child a b c")
-    '_guard.py local.runtime_child'
+    >>> short("/x/.venv/bin/python -I -S /x/local/guard.py 5 /x/python -m cognito_edge_local.lambda_runtime.child a b c")
+    'guard.py cognito_edge_local.lambda_runtime.child'
     >>> short("/x/python -m local --port 0")
     'local'
     """

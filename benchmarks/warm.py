@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.runtime_api import Invocation, RuntimeApi
+from cognito_edge_local.lambda_runtime.runtime_api import Invocation, RuntimeApi
 
 from .contestants import Contestant, Worker
 

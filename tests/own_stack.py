@@ -20,7 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
-from local import build, processes
+from cognito_edge_local.launcher import build, processes
+
 from tests import system as local_system
 
 STACK_NAME = "CognitoEdgeGateway"  # the name under which scripts/policy.py looks for the distribution

@@ -19,10 +19,10 @@ from cognito_edge.gateway import Gateway
 from cognito_edge.jwks import parse_jwks
 from cognito_edge.parameters import parse_parameters
 from cognito_edge.sigv4 import Credentials
+from cognito_edge_local.origins.principals import Credential
+from cognito_edge_local.origins.sigv4 import canonical_query, canonical_request, parse_authorization, verify
+from cognito_edge_local.origins.wire import WireRequest
 
-from local.principals import Credential
-from local.sigv4_check import canonical_query, canonical_request, parse_authorization, verify
-from local.wire import WireRequest
 from tests.fakes import CREDENTIALS, NOW, Pool, System, is_forwarded, make_settings
 
 # What a SigV4 signer adds itself and refuses to be given.

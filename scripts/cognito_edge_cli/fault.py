@@ -10,7 +10,7 @@ import requests
 from . import stack as _stack
 from .console import EXIT_OK, ScriptError, answer, run
 
-# As `local/faults.py` has them; the system has the last word, and says what it takes.
+# As `local/cognito_edge_local/emulator/faults.py` has them; the system has the last word, and says what it takes.
 KNOBS = {
     "jwks": ("ok", "down", "slow", "hang", "garbled", "empty", "partial"),
     "ssm": ("ok", "throttled", "slow", "hang", "error", "garbled", "denied"),

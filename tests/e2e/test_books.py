@@ -5,8 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
-
-from local import emulator
+from cognito_edge_local.emulator import process as emulator
 
 pytestmark = pytest.mark.e2e
 

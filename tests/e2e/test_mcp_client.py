@@ -2,7 +2,7 @@
 
 The client is given nothing but the server's URL and a client id that was registered beforehand. The server is the SDK's
 too, in a function behind the gateway (`tests/own_stack.py`). The authorisation server's metadata is a named fake
-(`local/oauth_metadata.py`).
+(`local/cognito_edge_local/emulator/oauth_metadata.py`).
 """
 
 import asyncio

@@ -6,8 +6,8 @@ All other end-to-end tests run in this mode as well, with GATEWAY_SIGNING=oac; t
 import hashlib
 
 import pytest
+from cognito_edge_local.emulator import process as emulator
 
-from local import emulator
 from tests import system as local_system
 from tests.e2e.conftest import System
 

@@ -7,10 +7,10 @@ import sys
 
 import boto3
 import pytest
+from cognito_edge_local.emulator import process as emulator
 
 from infra import app, cdk_cli, toolkit
 from infra.layout import CDK_CLI_LOCK
-from local import emulator
 from tests.infra.rig import PROJECT
 from tests.local.emulator_support import running_emulator
 

@@ -18,10 +18,9 @@ import uvicorn
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-
-from local.function_url import FunctionUrlDoor, InvokeResult, server_config
-from local.principals import Credential, StaticCredentials, StaticPolicies
-from local.wire import WireRequest
+from cognito_edge_local.origins.function_url import FunctionUrlDoor, InvokeResult, server_config
+from cognito_edge_local.origins.principals import Credential, StaticCredentials, StaticPolicies
+from cognito_edge_local.origins.wire import WireRequest
 
 REGION = "us-east-1"
 ACCOUNT = "111122223333"

@@ -3,8 +3,10 @@
 import contextlib
 from pathlib import Path
 
-from local import emulator, ports
-from local.build import PROJECT
+from cognito_edge_local.emulator import process as emulator
+from cognito_edge_local.launcher import ports
+from cognito_edge_local.launcher.build import PROJECT
+
 from tests.local.loop_thread import LoopThread
 
 PYTHON = PROJECT / ".venv-emulator" / "bin" / "python"

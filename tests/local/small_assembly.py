@@ -1,10 +1,10 @@
-"""A small cloud assembly in the form that CDK writes, with every kind of part that `local/deploy.py` has to deal with."""
+"""A small cloud assembly in the form that CDK writes, with every kind of part that `local/cognito_edge_local/emulator/deploy.py` has to deal with."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-from local.deploy import STACK_NAME
+from cognito_edge_local.emulator.deploy import STACK_NAME
 
 _CODE = """
 import base64

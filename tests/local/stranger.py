@@ -31,7 +31,7 @@ except OSError as error:
 def pretend(monkeypatch) -> None:
     """Let this process take itself for another user: the kernel's word is real, and every connection a stranger's."""
     mine = os.geteuid()
-    monkeypatch.setattr("local.peer.os.geteuid", lambda: mine + 1)
+    monkeypatch.setattr("cognito_edge_local.peer.os.geteuid", lambda: mine + 1)
 
 
 def run(code: str, *arguments: str, stdin: bytes = b"") -> str:

@@ -6,10 +6,9 @@ import os
 import time
 
 import pytest
-
-from local import build
-from local.build import BuildError
-from local.processes import CommandFailedError
+from cognito_edge_local.launcher import build
+from cognito_edge_local.launcher.build import BuildError
+from cognito_edge_local.launcher.processes import CommandFailedError
 
 
 @pytest.fixture

@@ -5,10 +5,11 @@ import json
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from cognito_edge_local.emulator import deploy
+from cognito_edge_local.emulator import process as emulator
+from cognito_edge_local.emulator.deploy import DeployError
+from cognito_edge_local.emulator.invoker import EmulatorInvoker, InvokeError
 
-from local import deploy, emulator
-from local.deploy import DeployError
-from local.invoker import EmulatorInvoker, InvokeError
 from tests.local.emulator_support import running_emulator
 from tests.local.loop_thread import LoopThread
 from tests.local.small_assembly import template, write_assembly

@@ -4,8 +4,8 @@ import base64
 from dataclasses import replace
 
 import pytest
+from cognito_edge_local.cloudfront.behaviors import CachePolicy, Origin, OriginRequestPolicy, Selection
 
-from local.behaviors import CachePolicy, Origin, OriginRequestPolicy, Selection
 from tests.local.twin_rig import (
     ALL_VIEWER_EXCEPT_HOST,
     CACHING_DISABLED,

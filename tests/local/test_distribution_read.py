@@ -3,8 +3,14 @@
 from dataclasses import replace
 
 import pytest
+from cognito_edge_local.cloudfront.behaviors import (
+    DistributionError,
+    DistributionView,
+    EdgeFunction,
+    Selection,
+    read_distribution,
+)
 
-from local.behaviors import DistributionError, DistributionView, EdgeFunction, Selection, read_distribution
 from tests.local.twin_rig import ALL_METHODS, CACHING_DISABLED, GUARDED, URL_HOST, distribution
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:edge:1"

@@ -5,14 +5,14 @@ import contextlib
 import copy
 
 import pytest
+from cognito_edge_local.cloudfront.forwarding import OriginRequest, ViewerRequest, origin_request
+from cognito_edge_local.cloudfront.origin_request_event import origin_request_event
+from cognito_edge_local.cloudfront.result_rules import GeneratedResponse, judge
+from cognito_edge_local.cloudfront.rules import RuleViolationError
+from cognito_edge_local.lambda_runtime.environments import EdgeFunctionError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.cloudfront_rules import RuleViolationError
-from local.edge_event import origin_request_event
-from local.edge_result import GeneratedResponse, judge
-from local.forwarding import OriginRequest, ViewerRequest, origin_request
-from local.runtime import EdgeFunctionError
 from tests.local.twin_rig import GUARDED, changes, distribution, send
 
 MEGABYTE = 1_048_576

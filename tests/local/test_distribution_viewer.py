@@ -5,9 +5,9 @@ import subprocess
 from dataclasses import replace
 
 import pytest
+from cognito_edge_local.cloudfront.behaviors import DistributionView, normalize_path
+from cognito_edge_local.hosts import answers_to
 
-from local.behaviors import DistributionView, normalize_path
-from local.hosts import answers_to
 from tests.local.twin_rig import GUARDED, HOST, URL_HOST, RawOrigin, distribution, send, twin
 
 ODD_TARGETS = [

@@ -6,10 +6,9 @@ import time
 
 import pytest
 from botocore.exceptions import ClientError
-
-from local import edge_credentials
-from local.edge_credentials import EdgeCredentials
-from local.principals import StaticCredentials
+from cognito_edge_local.lambda_runtime import credentials as edge_credentials
+from cognito_edge_local.lambda_runtime.credentials import EdgeCredentials
+from cognito_edge_local.origins.principals import StaticCredentials
 
 ROLE = "arn:aws:iam::000000000000:role/path/EdgeRole"
 

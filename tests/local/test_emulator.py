@@ -17,8 +17,11 @@ from urllib.parse import urlencode
 import pytest
 import requests
 from botocore.exceptions import ClientError
+from cognito_edge_local import peer
+from cognito_edge_local.emulator import process as emulator
+from cognito_edge_local.emulator import program as _emulator_main
+from cognito_edge_local.launcher import ports
 
-from local import _emulator_main, emulator, peer, ports
 from tests.local import stranger
 from tests.local.emulator_support import ANY_PORT, BY_PUBLIC_KEY, PYTHON, running_emulator
 from tests.local.loop_thread import LoopThread

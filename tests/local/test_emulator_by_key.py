@@ -13,8 +13,10 @@ import requests
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from cognito_edge_local.emulator import deploy
+from cognito_edge_local.emulator import process as emulator
+from cognito_edge_local.emulator import program as _emulator_main
 
-from local import _emulator_main, deploy, emulator
 from tests.local.emulator_support import running_emulator
 from tests.local.small_assembly import write_assembly
 

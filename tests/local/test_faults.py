@@ -16,12 +16,14 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from cognito_edge_cli import fault
 from cognito_edge_cli import stack as _stack
+from cognito_edge_local.emulator import deploy, faults
+from cognito_edge_local.emulator import process as emulator
+from cognito_edge_local.emulator.faults import AwsProxy, FaultError, Faults
+from cognito_edge_local.emulator.faults_endpoint import ControlEndpoint
+from cognito_edge_local.lambda_runtime.environments import EdgeRuntime
+from cognito_edge_local.launcher import ports, serving
+from cognito_edge_local.launcher.build import PROJECT
 
-from local import deploy, emulator, faults, ports, serving
-from local.build import PROJECT
-from local.control import ControlEndpoint
-from local.faults import AwsProxy, FaultError, Faults
-from local.runtime import EdgeRuntime
 from tests.local.emulator_support import running_emulator
 from tests.local.loop_thread import LoopThread
 from tests.local.small_assembly import write_assembly

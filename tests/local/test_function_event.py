@@ -5,15 +5,15 @@ import json
 import re
 
 import pytest
-
-from local.function_event import (
+from cognito_edge_local.origins.function_event import (
     MAX_ANSWER_BYTES,
     InvalidAnswerError,
     build_event,
     http_answer,
     new_trace_id,
 )
-from local.wire import WireRequest
+from cognito_edge_local.origins.wire import WireRequest
+
 from tests.local.door_support import CREDENTIAL
 
 HOST = "2cxn22odiwguak4feg4jtt7cwm0ziblr.lambda-url.us-west-2.on.aws"

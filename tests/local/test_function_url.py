@@ -10,11 +10,11 @@ import re
 
 import pytest
 import requests
+from cognito_edge_local.origins.function_event import MAX_EVENT_BYTES
+from cognito_edge_local.origins.function_url import FORBIDDEN, FunctionUrlDoor, server_config
+from cognito_edge_local.origins.principals import PolicyReadError, StaticCredentials, StaticPolicies
+from cognito_edge_local.origins.sigv4 import INVALID_TOKEN, MISMATCH
 
-from local.function_event import MAX_EVENT_BYTES
-from local.function_url import FORBIDDEN, FunctionUrlDoor, server_config
-from local.principals import PolicyReadError, StaticCredentials, StaticPolicies
-from local.sigv4_check import INVALID_TOKEN, MISMATCH
 from tests.local.door_support import (
     ACCOUNT,
     BOTH,

@@ -5,9 +5,16 @@ import json
 import types
 
 import pytest
+from cognito_edge_local.origins.iam import AccessRequest, evaluate
+from cognito_edge_local.origins.principals import (
+    Credential,
+    IamPolicies,
+    PolicyReadError,
+    StaticCredentials,
+    StaticPolicies,
+    statements_of,
+)
 
-from local.iam import AccessRequest, evaluate
-from local.principals import Credential, IamPolicies, PolicyReadError, StaticCredentials, StaticPolicies, statements_of
 from tests.local.door_support import ACCOUNT, CREDENTIAL, FUNCTION_ARN
 
 URL_ACTION = AccessRequest(

@@ -226,7 +226,7 @@ class TestMemory:
         ("command", "name"),
         [
             ("/x/python -m local --port 0", "local"),
-            ("/x/python -I -S /x/local/_guard.py 5 /y/python /z/_emulator_main.py", "_guard.py _emulator_main.py"),
+            ("/x/python -I -S /x/local/guard.py 5 /y/python /z/program.py", "guard.py program.py"),
             ("/usr/lib/node", "node"),
         ],
         ids=["module", "guard", "program"],

@@ -11,9 +11,10 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 import requests
+from cognito_edge_local.emulator import deploy
+from cognito_edge_local.emulator.hosted_ui import LoginFront
+from cognito_edge_local.launcher import ports, serving
 
-from local import deploy, ports, serving
-from local.login import LoginFront
 from tests.forms import Form
 from tests.local.emulator_support import running_emulator
 from tests.local.loop_thread import LoopThread

@@ -3,11 +3,11 @@
 import dataclasses
 
 import pytest
+from cognito_edge_local.cloudfront.behaviors import DistributionError, Origin, read_distribution
+from cognito_edge_local.cloudfront.distribution import EdgeTwin
+from cognito_edge_local.cloudfront.forwarding import OriginRequest
+from cognito_edge_local.cloudfront.oac import SERVICE, OriginAccessSigner
 
-from local.behaviors import DistributionError, Origin, read_distribution
-from local.distribution import EdgeTwin
-from local.forwarding import OriginRequest
-from local.oac import SERVICE, OriginAccessSigner
 from tests.local.door_support import (
     ACCOUNT,
     CREDENTIAL,

@@ -14,10 +14,12 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 import requests
+from cognito_edge_local import peer
+from cognito_edge_local.command import main
+from cognito_edge_local.emulator import process as emulator
+from cognito_edge_local.launcher import ports
+from cognito_edge_local.origins.principals import Credential
 
-from local import emulator, peer, ports
-from local.__main__ import main
-from local.principals import Credential
 from tests import system
 from tests.local import stranger
 from tests.local.door_support import exchange, sign_botocore
@@ -216,8 +218,8 @@ def test_name_that_is_none_is_refused(capsys, name):
 BY_KEY = """
 import asyncio, os, sys
 from pathlib import Path
-from local import build
-from local.stack import Options, run
+from cognito_edge_local.launcher import build
+from cognito_edge_local.stack import Options, run
 os.umask(0o077)
 options = Options(
     port=0, login_port=0, emulator_port=0, function_url_port=0,

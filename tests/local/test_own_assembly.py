@@ -1,9 +1,8 @@
 """`--assembly`: which stack of somebody's own cloud assembly is deployed, and what is said when there is none."""
 
 import pytest
-
-from local import deploy
-from local.__main__ import main
+from cognito_edge_local.command import main
+from cognito_edge_local.emulator import deploy
 
 
 def _assembly(folder, *names):

@@ -10,9 +10,10 @@ import sys
 import threading
 
 import pytest
+from cognito_edge_local import peer
+from cognito_edge_local.launcher import ports
+from cognito_edge_local.launcher.ports import PortRequest
 
-from local import peer, ports
-from local.ports import PortRequest
 from tests.local import stranger
 
 # An answer of Linux 6.18: 127.0.0.1:51910 connected to 127.0.0.1:51025, uid 1000, inode 228430, then attributes.

@@ -7,9 +7,9 @@ import sys
 import threading
 
 import pytest
-
-from local import peer, ports
-from local.ports import PortError, PortRequest
+from cognito_edge_local import peer
+from cognito_edge_local.launcher import ports
+from cognito_edge_local.launcher.ports import PortError, PortRequest
 
 
 def _request(port):

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+from cognito_edge_local.launcher import processes
+from cognito_edge_local.launcher.build import PROJECT
 
-from local import processes
-from local.build import PROJECT
 from tests.local.loop_thread import LoopThread
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
@@ -164,7 +164,7 @@ def test_sigkill_leaves_nothing(tmp_path, victim):
 
 _LAUNCHER = """
 import asyncio, os, pathlib, sys
-from local import processes
+from cognito_edge_local.launcher import processes
 async def main():
     folder = pathlib.Path(sys.argv[1])
     child = await processes.start("family", ["bash", "family.sh"], environment={"PATH": os.environ["PATH"]},

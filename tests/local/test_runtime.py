@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 
 import pytest
+from cognito_edge_local import peer
+from cognito_edge_local.lambda_runtime.environments import EdgeFunctionError, EdgeRuntime
 
-from local import peer
-from local.runtime import EdgeFunctionError, EdgeRuntime
 from tests.local import stranger
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -437,7 +437,7 @@ def test_no_orphan_after_the_launcher_was_killed(bundle):
     launcher = f"""
 import asyncio, sys
 from pathlib import Path
-from local.runtime import EdgeRuntime
+from cognito_edge_local.lambda_runtime.environments import EdgeRuntime
 
 async def main():
     runtime = EdgeRuntime(bundle=Path({str(bundle(code))!r}), runtime_client=Path({str(RUNTIME_CLIENT)!r}),

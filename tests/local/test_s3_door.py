@@ -12,13 +12,13 @@ import awscrt.auth
 import awscrt.http
 import pytest
 from botocore.exceptions import ClientError
+from cognito_edge_local.cloudfront.behaviors import Origin, read_distribution
+from cognito_edge_local.cloudfront.forwarding import OriginRequest
+from cognito_edge_local.cloudfront.oac import OriginAccessSigner, bucket_region
+from cognito_edge_local.emulator import static_site
+from cognito_edge_local.origins.bucket import BucketDoor
+from cognito_edge_local.origins.principals import StaticCredentials
 
-from local import static_site
-from local.behaviors import Origin, read_distribution
-from local.forwarding import OriginRequest
-from local.oac import OriginAccessSigner, bucket_region
-from local.principals import StaticCredentials
-from local.s3_door import BucketDoor
 from tests.local.door_support import ACCOUNT, CREDENTIAL
 from tests.local.test_distribution_read import FakeCloudFront
 from tests.local.twin_rig import GUARDED, distribution

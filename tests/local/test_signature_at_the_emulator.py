@@ -13,8 +13,8 @@ import zipfile
 import boto3
 import pytest
 from cognito_edge.sigv4 import Credentials
+from cognito_edge_local.launcher.build import PROJECT
 
-from local.build import PROJECT
 from tests.fakes import headers_of, is_forwarded, make_event, make_settings
 from tests.reference_signers import make_offline_system
 

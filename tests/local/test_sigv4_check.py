@@ -6,11 +6,8 @@ import time
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from local.principals import Credential
-from local.sigv4_check import (
+from cognito_edge_local.origins.principals import Credential
+from cognito_edge_local.origins.sigv4 import (
     AXES,
     MISMATCH,
     SignatureRefusedError,
@@ -21,7 +18,10 @@ from local.sigv4_check import (
     show,
     verify,
 )
-from local.wire import WireRequest
+from cognito_edge_local.origins.wire import WireRequest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from tests.local.door_support import CREDENTIAL, REGION, Signed, sign_awscrt, sign_botocore
 
 SUITE_KEY = Credential(

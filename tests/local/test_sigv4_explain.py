@@ -5,8 +5,7 @@ import hashlib
 from urllib.parse import quote
 
 import pytest
-
-from local.sigv4_check import (
+from cognito_edge_local.origins.sigv4 import (
     canonical_headers,
     canonical_path,
     canonical_query,
@@ -14,8 +13,9 @@ from local.sigv4_check import (
     parse_authorization,
     signature,
 )
-from local.sigv4_explain import explain
-from local.wire import WireRequest
+from cognito_edge_local.origins.sigv4_explain import explain
+from cognito_edge_local.origins.wire import WireRequest
+
 from tests.local.door_support import CREDENTIAL, URL_HOST, sign_botocore
 
 BODY = b"caf\xc3\xa9 \xff\n"

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 import requests
+from cognito_edge_local.command import main
+from cognito_edge_local.launcher import ports
 
-from local import ports
-from local.__main__ import main
 from tests import system
 from tests.system import PROJECT, LocalSystem
 
@@ -295,7 +295,9 @@ def test_quiet_says_nothing_but_errors_and_that_the_emulator_died_is_one(start):
     found = start("--quiet").wait_until_ready()
     requests.get(found.outputs["gateway_url"] + "/api/whoami", timeout=30)
     assert found.printed() == ""
-    (emulator,) = [pid for pid, line in found.look().items() if "_emulator_main" in line and "_guard" not in line]
+    (emulator,) = [
+        pid for pid, line in found.look().items() if "emulator/program.py" in line and "guard.py" not in line
+    ]
     os.kill(emulator, signal.SIGKILL)
     assert found.process.wait(system.STOP_LIMIT_S) == 1
     assert found.printed().startswith("local: The emulator has ended by itself, with status 137; ")

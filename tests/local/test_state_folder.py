@@ -6,10 +6,9 @@ import subprocess
 import sys
 
 import pytest
-
-from local import state_folder
-from local.build import PROJECT
-from local.state_folder import AlreadyRunningError, StateFolder, make_private_folder, open_private
+from cognito_edge_local.launcher import state_folder
+from cognito_edge_local.launcher.build import PROJECT
+from cognito_edge_local.launcher.state_folder import AlreadyRunningError, StateFolder, make_private_folder, open_private
 
 
 def _mode(path):
@@ -118,7 +117,7 @@ def test_run_caught_before_its_first_write_is_still_a_run(tmp_path):
 def test_killed_run_is_noticed_and_its_outputs_go(tmp_path):
     """SIGKILL leaves lock file and outputs behind; neither stops the next run."""
     code = (
-        "import os,pathlib,sys; from local.state_folder import StateFolder; f=StateFolder(pathlib.Path(sys.argv[1]));"
+        "import os,pathlib,sys; from cognito_edge_local.launcher.state_folder import StateFolder; f=StateFolder(pathlib.Path(sys.argv[1]));"
         "f.acquire(); f.publish({}); os.kill(os.getpid(), 9)"
     )
     killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=PROJECT, check=False)

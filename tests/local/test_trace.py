@@ -18,15 +18,16 @@ import requests
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from cognito_edge_local.launcher import ports, serving
+from cognito_edge_local.origins.function_url import FunctionUrlDoor, InvokeResult
+from cognito_edge_local.origins.principals import StaticCredentials, StaticPolicies
+from cognito_edge_local.trace import redaction as trace_redaction
+from cognito_edge_local.trace.book import TraceBook
+from cognito_edge_local.trace.redaction import Redaction
+from cognito_edge_local.trace.server import FILE_NAME, MAX_STREAMS, TraceEndpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local import ports, serving, trace_redaction
-from local.function_url import FunctionUrlDoor, InvokeResult
-from local.principals import StaticCredentials, StaticPolicies
-from local.trace_book import TraceBook
-from local.trace_redaction import Redaction
-from local.trace_server import FILE_NAME, MAX_STREAMS, TraceEndpoint
 from tests.local.door_support import ACCOUNT, BOTH, CREDENTIAL, FUNCTION_ARN, REGION, URL_HOST, sign_botocore
 from tests.local.loop_thread import LoopThread
 from tests.local.twin_rig import RawOrigin, changes, send

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field, replace
 from http.client import HTTPResponse
 
 import uvicorn
-from uvicorn.server import ServerState
-
-from local.behaviors import (
+from cognito_edge_local.cloudfront.behaviors import (
     Behavior,
     CachePolicy,
     DistributionView,
@@ -19,7 +17,8 @@ from local.behaviors import (
     OriginRequestPolicy,
     Selection,
 )
-from local.distribution import EdgeTwin, uvicorn_settings
+from cognito_edge_local.cloudfront.distribution import EdgeTwin, uvicorn_settings
+from uvicorn.server import ServerState
 
 URL_HOST = "abc123.lambda-url.eu-west-1.on.aws"
 HOST = b"x"

@@ -148,6 +148,7 @@ def test_the_infrastructure_asks_the_edge_for_its_settings_alone():
 
 
 OWN = {
+    "cognito_edge_local",
     "_environment",
     "cognito_edge_cli",
     "edge",
@@ -210,7 +211,7 @@ def test_what_runs_imports_nothing_that_only_tests_have(folder):
         for module, distributions in importlib.metadata.packages_distributions().items()
         if locked & {canonicalize_name(name) for name in distributions}
     }
-    elsewhere = {("runtime_child.py", "awslambdaric")}
+    elsewhere = {("child.py", "awslambdaric")}
     wanted = [(file, top) for file in modules(folder) for top, _, level in imports_of(file, types=False) if not level]
     wanted += [(file, name) for file, names in required_by_scripts() for name in names]
     known = STANDARD | OWN | provided | {"pip"}  # pip's own copy of a locked package

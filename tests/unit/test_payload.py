@@ -9,10 +9,10 @@ from cognito_edge.cloudfront import Request
 from cognito_edge.errors import BodyTooLargeError, MalformedRequestError
 from cognito_edge.payload import payload_hash
 from cognito_edge.sigv4 import EMPTY_SHA256
+from cognito_edge_local.origins.sigv4 import SignatureRefusedError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local.sigv4_check import SignatureRefusedError
 from tests.fakes import Pool, headers_of, is_forwarded, make_event, problem_of, sha256_hex
 from tests.reference_signers import assert_every_reference_agrees, door_verdict, make_offline_system, wire_form
 

@@ -5,8 +5,8 @@ import re
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 import pytest
+from cognito_edge_local.cloudfront.origin_request_event import text_of
 
-from local.edge_event import text_of
 from tests.awkward_urls import CORPUS, EXPECTATIONS, AwkwardUrl, awkward_urls
 from tests.fakes import Pool, is_forwarded, problem_of
 from tests.reference_signers import assert_every_reference_agrees, make_offline_system, wire_form

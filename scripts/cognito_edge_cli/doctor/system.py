@@ -25,7 +25,7 @@ POOL_ID, CLIENT_ID, POLICY = "user-pool-id", "client-id", "policy"
 _TIMEOUT_S = 12.0  # the gateway ends every request within 5 s; a cold start comes on top
 _LOG_TAIL_BYTES = 512_000
 _URL_HOST = re.compile(r"[a-z0-9]+\.lambda-url\.(?P<region>[a-z0-9-]+)\.on\.aws")
-# The statement that `local/deploy.py` adds for the emulator's sake; on AWS it does not exist, so it counts for nothing.
+# The statement that `local/cognito_edge_local/emulator/deploy.py` adds for the emulator's sake; on AWS it does not exist, so it counts for nothing.
 _EMULATORS_OWN_POLICY = "local-emulator-only"
 _RESTART = "stop `make run` and start it again"
 

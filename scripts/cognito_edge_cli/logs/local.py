@@ -85,7 +85,7 @@ class LogFile:
 
 
 def trace_of(folder: Path, request_id: str) -> Mapping[str, Any] | None:
-    """Return the running system's record of a request (`local/trace_book.py`); None if it does not run or does not have it.
+    """Return the running system's record of a request (`local/cognito_edge_local/trace/book.py`); None if it does not run or does not have it.
 
     A call of the function URL without CloudFront goes by the id that the function URL gave it (`x-amzn-requestid`).
     """
