@@ -11,7 +11,7 @@ BENCH_ARGS ?=
 LOAD_ARGS ?=
 COMPILE := ../.venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock"
-CDK := $(BIN)/python -m infra.cdk_cli
+CDK := $(BIN)/python -m infra.deploy.cdk_cli
 # Where it is set, every interpreter compiles everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -38,7 +38,7 @@ run: for-run ## Start the whole gateway on this machine (RUN_ARGS="--port 9000 .
 	@exec $(BIN)/python -m local --parent-pid $$PPID --signing $(MODE) $(RUN_ARGS)
 
 test: for-test ## Run every test (TEST_ARGS="tests/unit")
-	@$(BIN)/python -m infra.toolkit
+	@$(BIN)/python -m infra.deploy.toolkit
 	@$(BIN)/python -m pytest -n 3 --dist loadfile $(TEST_ARGS)
 
 check: format-check lint types web-check test synth ## Exactly what CI runs: format, lint, types (the page's too), tests, synth
@@ -55,13 +55,13 @@ lint: for-test
 	@$(BIN)/ruff check .
 
 types: for-test
-	@$(BIN)/mypy edge infra backend local scripts benchmarks
+	@$(BIN)/mypy
 
 web: for-run ## Build the example's page into web/dist (make run and make deploy do it themselves)
-	@$(BIN)/python -m infra.web_build
+	@$(BIN)/python -m infra.deploy.web_build
 
 web-check: for-run ## Check the page: types, lint, unit tests
-	@$(BIN)/python -m infra.web_build check
+	@$(BIN)/python -m infra.deploy.web_build check
 
 bench: for-bench ## Measure against what people use today (BENCH_ARGS="--quick")
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra import npm
+from infra.deploy import npm
 
 from .endpoints import Authority
 from .material import CLIENT_ID, CREDENTIALS, ISSUER, POOL_ID, PREFIX, REGION, Files, UserPool

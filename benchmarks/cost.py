@@ -239,7 +239,7 @@ def monitoring_cost(metrics: int = 7, codes: int = 5, watched: int = 9) -> float
     """Return dollars a month for one region of ``monitor_regions``.
 
     Args:
-        metrics: Those of infra/alarms.py that have no dimension.
+        metrics: Those of infra/example/alarms.py that have no dimension.
         codes: How many codes are seen in a month; each is a metric of its own.
         watched: Metrics that alarms watch; the share of refusals takes two.
     """

@@ -1,1 +1,1 @@
-"""What is deployed: the CDK app, the ``EdgeGateway`` construct, and the builder of the functions' bundles."""
+"""What is deployed: the construct (``cognito_edge_cdk``), the example that uses it, and the commands that deploy."""

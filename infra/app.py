@@ -12,10 +12,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .assemble import BundleError
-from .layout import PROJECT
-from .node import use_bundled_node
-from .wheelhouse import WheelhouseError
+from cognito_edge_cdk.bundling.assemble import BundleError
+from cognito_edge_cdk.bundling.layout import PROJECT
+from cognito_edge_cdk.bundling.wheelhouse import WheelhouseError
+
+from infra.deploy.node import use_bundled_node
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,7 +86,7 @@ def _synthesise(output: Path | None, context: Mapping[str, object], *, checks: b
     import aws_cdk as cdk  # noqa: PLC0415
     import cdk_nag  # noqa: PLC0415
 
-    from .stack import build  # noqa: PLC0415
+    from infra.example.stack import build  # noqa: PLC0415
 
     app = cdk.App(
         outdir=str(output) if output else None,

@@ -7,52 +7,28 @@ index for the newest release of what a package requires as ``name[extra]`` (22.3
 """
 
 import argparse
-import contextlib
-import fcntl
 import hashlib
 import json
-import os
-import platform
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from .layout import LOCKS, PROJECT
+# make runs this with an interpreter in which nothing is installed yet.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from cognito_edge_cdk.bundling.installer import InstallError, alone, pip, run
+from cognito_edge_cdk.bundling.layout import LOCKS, PROJECT
 
 _MARK: Final = ".installed"
 """A file in every place: what the place was made from. Written last."""
 _BEGUN: Final = ".begun"
 """A file in a place: something is being installed, or was not to its end."""
-_PIP_SETTINGS: Final = {"PIP_USER": "0", "PIP_CONSTRAINT": os.devnull}
-"""These replace the user's settings, which are meant for other projects. Index, proxy and certificate stay the user's."""
-_NO_WHEEL: Final = (
-    ("--no-build-isolation", "--use-pep517", "--no-binary=awslambdaric") if sys.platform == "darwin" else ()
-)
-"""awslambdaric has no wheel for macOS. The locked setuptools builds it, without its C extension, which is for Linux."""
-
-_PROGRESS: Final = re.compile(
-    r" *(Collecting|Downloading|Ignoring|Processing|Requirement already|Using cached|WARNING: (Location|Retrying))"
-)
-"""pip's lines that tell of no fault."""
-
-
-class InstallError(Exception):
-    """Something could not be installed; the message says what, why, and what to do.
-
-    Attributes:
-        half_done: Whether some of it may be there.
-    """
-
-    def __init__(self, message: str, *, half_done: bool = False) -> None:
-        super().__init__(message)
-        self.half_done = half_done
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +150,7 @@ def install(place: Place) -> None:
 
 def _make_environment(folder: Path) -> None:
     """Make an environment with the pip that this Python brings."""
-    status, output = _run(_base_python(), "-I", "-m", "venv", "--clear", str(folder))
+    status, output = run(_base_python(), "-I", "-m", "venv", "--clear", str(folder))
     if status:
         raise InstallError(f"{folder.name}: Python made no environment there:\n{output.strip()}")
 
@@ -187,7 +163,7 @@ def _base_python() -> str:
 def _fill(place: Place) -> None:
     lock = LOCKS / place.locks[-1]
     if place.kind == "wheels":
-        status, output = _run(place.python, "-m", "infra.bundle", "--download-wheels")
+        status, output = run(place.python, "-m", "infra.bundle", "--download-wheels")
         if status:
             raise InstallError(output.strip())
     elif place.kind == "versions":
@@ -201,7 +177,9 @@ def _fill(place: Place) -> None:
         target = ("--target", str(place.path)) if place.kind == "packages" else ()
         pip(place.python, "install", lock, *target, into=place.folder)
         packages = place.path if target else next(place.path.glob("lib/python3.*/site-packages"))
-        status, output = _run(place.python, "-I", str(PROJECT / "infra" / "locks.py"), str(lock), str(packages))
+        status, output = run(
+            place.python, "-I", str(PROJECT / "infra/cognito_edge_cdk/bundling/locks.py"), str(lock), str(packages)
+        )
         if status:
             raise InstallError(
                 f"{place.folder}: what requirements/{lock.name} names is not complete; write it anew with `make lock`:\n"
@@ -211,109 +189,12 @@ def _fill(place: Place) -> None:
 
 def _add_our_packages(place: Place) -> None:
     """Install this project itself, as it lies here: its packages can be imported, and ``cognito-edge`` be run."""
-    status, output = _run(
+    status, output = run(
         *(place.python, "-I", "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--no-index", "--quiet"),
         *("--disable-pip-version-check", "--no-input", "--editable", str(PROJECT)),
     )
     if status:
         raise InstallError(f"{place.folder}: pip could not install this project itself:\n{output.strip()}")
-
-
-def pip(python: Path | str, verb: str, lock: Path, *options: str, into: str) -> None:
-    """Let pip install or download what a lock names.
-
-    Args:
-        python: The interpreter whose pip does it.
-        verb: ``install`` or ``download``.
-        lock: The hashed requirements file.
-        options: Further ones.
-        into: Where to, for messages.
-
-    Raises:
-        InstallError: It did not; the message says which file could not be had, why, and what to set.
-    """
-    # -I: pip would count packages in PYTHONPATH, or in the user's own site-packages, as installed.
-    # --no-compile: Python compiles modules when they are imported, and most of CDK never is.
-    status, output = _run(
-        *(python, "-I", "-m", "pip", verb, "--no-deps", "--require-hashes", "--only-binary=:all:", *_NO_WHEEL),
-        *("--disable-pip-version-check", "--no-input", "--progress-bar=off"),
-        *(("--no-compile",) if verb == "install" else ()),
-        *("--requirement", str(lock), *options),
-    )
-    if status:
-        installing = "\nInstalling collected packages" in output
-        raise InstallError(_explain(output, f"requirements/{lock.name}", into), half_done=installing)
-
-
-def _explain(output: str, lock: str, into: str) -> str:
-    """Return what a person can do about pip's failure."""
-    named = (
-        re.search(r"^ERROR: No matching distribution found for (\S+)", output, re.MULTILINE)
-        or re.search(r"^ +(\S+==\S+) from .*:$", output, re.MULTILINE)
-        or re.search(r"(?s:.*)^Collecting (\S+)", output, re.MULTILINE)
-    )
-    if "DO NOT MATCH THE HASHES" in output:
-        why = (
-            "What came has another hash than the lock names: the download broke off, or the index has another file there. "
-            "Run the same command again; if it says the same, do not trust that index with this file."
-        )
-    elif re.search(r"Retrying \(|[Cc]onnection broken|incomplete-download|[Tt]imed out|HTTP error", output):
-        why = (
-            "The package index cannot be reached, or does not answer in full. Is the network there? Another index: "
-            "PIP_INDEX_URL=URL; a proxy: HTTPS_PROXY=URL; its certificate: PIP_CERT=FILE. Then run the same command again."
-        )
-    elif named and "No matching distribution" in output:
-        why = (
-            f"The index has no wheel of it for Python {platform.python_version()} on {platform.system()} "
-            f"{platform.machine()}. Another index: PIP_INDEX_URL=URL; another Python: make PYTHON=python3.13 …"
-        )
-    else:
-        why = "Mend what pip says below, then run the same command again."
-    what = f"could not get {named[1]}, which {lock} names" if named else f"could not install what {lock} names"
-    lines = [line for line in output.splitlines() if line.strip()]
-    attempts = [line for line in lines if line.startswith("WARNING: Retrying")]
-    others = [line for line in lines if not _PROGRESS.match(line)]
-    words = "".join(f"\n  {line}" for line in (*attempts[-1:], *others[-8:]))
-    return f"{into}: pip {what}.\n{why}\npip's last words:{words}"
-
-
-def _run(*command: Path | str) -> tuple[int, str]:
-    """Run a command in the project, and return its exit status and all that it printed."""
-    # The child keeps the file lock open (close_fds=False): a pip that outlives this process still holds it.
-    finished = subprocess.run(  # noqa: S603 - interpreters of the project's environments, arguments built here
-        [str(part) for part in command],
-        cwd=PROJECT,
-        env={**os.environ, **_PIP_SETTINGS},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        close_fds=False,
-        check=False,
-    )
-    return finished.returncode, finished.stdout
-
-
-@contextlib.contextmanager
-def alone(lock: Path) -> Iterator[None]:
-    """Hold a file lock. While another process has it, which may be a child that outlived one, say so and wait.
-
-    Args:
-        lock: A file of its own, named for what is locked; made here.
-    """
-    lock.parent.mkdir(exist_ok=True)
-    handle = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
-    os.set_inheritable(handle, True)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"{lock.stem}: another process is at it here; waiting for it", file=sys.stderr, flush=True)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""CloudWatch's filter patterns for JSON lines, as far as infra/alarms.py uses them: what matches, and which metric it counts.
+"""CloudWatch's filter patterns for JSON lines, as far as infra/example/alarms.py uses them: what matches, and which metric it counts.
 
 Read from the documentation, not from what our patterns need: a field that is missing or null equals nothing, numbers equal
 numbers and never strings, `*` in a quoted string stands for any run of characters, `&&` binds closer than `||`, a line

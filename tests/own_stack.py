@@ -115,15 +115,15 @@ async def _synthesised() -> Path:
 
 
 def _synthesise(output: Path) -> None:
-    from infra.node import use_bundled_node
+    from infra.deploy.node import use_bundled_node
 
     use_bundled_node()
     import aws_cdk as cdk
     from aws_cdk import aws_lambda as lambda_
+    from cognito_edge_cdk.cors import Cors
+    from cognito_edge_cdk.gateway import EdgeGateway
 
-    from infra.backend import Backend
-    from infra.cors import Cors
-    from infra.gateway import EdgeGateway
+    from infra.example.backend import Backend
 
     app = cdk.App(
         outdir=str(output),

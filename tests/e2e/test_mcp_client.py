@@ -31,7 +31,7 @@ from tests.forms import Form
 
 pytestmark = pytest.mark.e2e
 
-# What the client, a program on somebody's machine, is registered with (infra/identity.py).
+# What the client, a program on somebody's machine, is registered with (infra/cognito_edge_cdk/identity.py).
 CALLBACK = "http://localhost:8976/callback"
 
 POLICY = {

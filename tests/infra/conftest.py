@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from infra.node import use_bundled_node
+from infra.deploy.node import use_bundled_node
 from tests.infra.rig import PROJECT, Template, made_once, project_copy, run_module
 
 use_bundled_node()  # before any test module imports aws_cdk

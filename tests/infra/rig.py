@@ -43,6 +43,8 @@ def run_module(module, *arguments, project=PROJECT, umask=-1):
         for name, value in os.environ.items()
         if not name.startswith(("AWS_", "CDK_", "PYTHON")) and "proxy" not in name.lower()
     }
+    # A copy's own packages, not those that are installed here.
+    environment["PYTHONPATH"] = os.pathsep.join(str(project / folder) for folder in ("edge", "infra"))
     # Port 9 (discard) of this machine: whoever tries to reach anything fails at once.
     environment |= dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
     return subprocess.run(

@@ -3,7 +3,7 @@
 import copy
 from dataclasses import dataclass, field
 
-from infra.references import Place, Template
+from cognito_edge_cdk.references import Place, Template
 
 FUNCTION = {"Type": "AWS::Lambda::Function", "Properties": {"FunctionName": "orders"}}
 URL = {

@@ -6,10 +6,17 @@ import stat
 import sys
 
 import pytest
+from cognito_edge_cdk.bundling import assemble as module
+from cognito_edge_cdk.bundling.assemble import (
+    BundleError,
+    Interpreter,
+    Recipe,
+    assemble,
+    interpreter_for,
+    lambda_interpreter,
+)
+from cognito_edge_cdk.bundling.wheelhouse import target
 
-from infra import assemble as module
-from infra.assemble import BundleError, Interpreter, Recipe, assemble, interpreter_for, lambda_interpreter
-from infra.wheelhouse import target
 from tests.infra.rig import make_lock, make_wheel, snapshot
 
 LIBRARY = {

@@ -8,8 +8,8 @@ import sys
 import zipfile
 
 import pytest
+from cognito_edge_cdk.bundling.assemble import lambda_interpreter
 
-from infra.assemble import lambda_interpreter
 from tests.infra.rig import PROJECT, run_module, snapshot
 
 REQUIRED = ("--parameter-prefix", "/gateway", "--parameter-region", "eu-west-1")

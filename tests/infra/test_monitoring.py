@@ -1,4 +1,4 @@
-"""infra/alarms.py: real log lines become metrics, alarms and the dashboard name metrics that exist, in every region."""
+"""infra/example/alarms.py: real log lines become metrics, alarms and the dashboard name metrics that exist, in every region."""
 
 import json
 import re
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from cognito_edge.fetch import Client
 
-from infra import alarms, waf
-from infra.stack import CONTEXT, build
+from infra.example import alarms, waf
+from infra.example.stack import CONTEXT, build
 from tests.fakes import NOW, FakeAws, Pool, make_settings, make_system
 from tests.infra.rig import PROJECT, Template
 from tests.infra.test_app import DOUBLE_DEPENDENCY

@@ -3,9 +3,9 @@
 import json
 
 import pytest
+from cognito_edge_cdk.references import ACCOUNT, Template, leads_to, place_of, read_templates, texts
+from cognito_edge_cdk.ways_past import functions_of
 
-from infra.references import ACCOUNT, Template, leads_to, place_of, read_templates, texts
-from infra.ways_past import functions_of
 from tests.infra.routes import ADDRESS, PARAMETER, READER, TO_THE_FUNCTION, TO_THE_URL, WRITER, Route, output
 
 

@@ -9,10 +9,9 @@ from aws_cdk import aws_cognito as cognito
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk.assertions import Match, Template
-
-from infra.cors import Cors
-from infra.gateway import EdgeGateway
-from infra.refusals import Refused
+from cognito_edge_cdk.cors import Cors
+from cognito_edge_cdk.gateway import EdgeGateway
+from cognito_edge_cdk.refusals import Refused
 
 ACCOUNT = "123456789012"
 WEB_ACL = f"arn:aws:wafv2:us-east-1:{ACCOUNT}:global/webacl/shield/0a1b2c"

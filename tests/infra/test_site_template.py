@@ -4,11 +4,11 @@ import json
 
 import aws_cdk as cdk
 import pytest
+from cognito_edge_cdk.gateway import EdgeGateway
+from cognito_edge_cdk.refusals import Refused
+from cognito_edge_cdk.site import Site, content_security_policy
 
-from infra.gateway import EdgeGateway
-from infra.refusals import Refused
-from infra.stack import build
-from infra.static_site import Site, content_security_policy
+from infra.example.stack import build
 from tests.infra.rig import Template
 from tests.infra.variants import app_in, function
 

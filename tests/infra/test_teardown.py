@@ -5,7 +5,7 @@ import copy
 import pytest
 from botocore.exceptions import ClientError
 
-from infra import teardown
+from infra.deploy import teardown
 
 FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:CognitoEdgeGateway-GatewayEdgeFunction"
 

@@ -1,9 +1,9 @@
 """The rules that a synthesised distribution has to keep, on distributions that break one each."""
 
 import pytest
+from cognito_edge_cdk.references import Place
+from cognito_edge_cdk.template_rules import ALL_VIEWER_EXCEPT_HOST_HEADER, CACHING_DISABLED, distribution_faults
 
-from infra.references import Place
-from infra.template_rules import ALL_VIEWER_EXCEPT_HOST_HEADER, CACHING_DISABLED, distribution_faults
 from tests.infra.routes import HOST, TO_THE_URL, URL, Route
 
 OPTIMIZED = "658327ea-f89d-4fab-a63d-7e88639e58f6"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import aws_cdk as cdk
 import pytest
+from cognito_edge_cdk.cors import Cors
+from cognito_edge_cdk.gateway import EdgeGateway
 
-from infra.cors import Cors
-from infra.gateway import EdgeGateway
-from infra.stack import build
+from infra.example.stack import build
 from tests.infra.rig import PROJECT, Template, run_module
 from tests.infra.test_app import DOUBLE_DEPENDENCY
 from tests.infra.variants import CONTEXT, EXAMPLES, app_in, attach, function
@@ -264,7 +264,7 @@ THREE_LINES = """
         code=lambda_.Code.from_inline("exports.handler = async () => 'orders'"),
     )
 
-    from infra.gateway import EdgeGateway                                                       # 1
+    from cognito_edge_cdk.gateway import EdgeGateway                                                       # 1
     url = orders.add_function_url(auth_type=lambda_.FunctionUrlAuthType.AWS_IAM)                # 2
     EdgeGateway(stack, "Login", functions={"/*": url}, bytecode="none").add_outputs(stack)      # 3
 
@@ -275,7 +275,9 @@ THREE_LINES = """
 def test_somebody_elses_app_gets_a_login_with_three_lines(tmp_path):
     """A program of its own, in a folder of its own, that has this repository on its path."""
     (tmp_path / "shop.py").write_text(textwrap.dedent(THREE_LINES))
-    program = "import sys; sys.path[:0] = sys.argv[1:]; from infra.node import use_bundled_node; use_bundled_node(); "
+    program = (
+        "import sys; sys.path[:0] = sys.argv[1:]; from infra.deploy.node import use_bundled_node; use_bundled_node(); "
+    )
     finished = subprocess.run(
         [sys.executable, "-c", program + "import shop", str(tmp_path), str(PROJECT)],
         cwd=tmp_path,

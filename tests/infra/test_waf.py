@@ -1,4 +1,4 @@
-"""infra/waf.py: the firewall's rules by name and order, its values, and that nobody can walk around it."""
+"""infra/example/waf.py: the firewall's rules by name and order, its values, and that nobody can walk around it."""
 
 import json
 
@@ -6,8 +6,8 @@ import aws_cdk as cdk
 import botocore.session
 import pytest
 
-from infra import waf
-from infra.stack import build
+from infra.example import waf
+from infra.example.stack import build
 from tests.infra.rig import Template
 from tests.infra.variants import app_in
 

@@ -1,9 +1,15 @@
 """Ways past the gateway, in templates that hold one each: every one is refused, and what only looks like one is not."""
 
 import pytest
+from cognito_edge_cdk.references import Place
+from cognito_edge_cdk.ways_past import (
+    Inside,
+    functions_of,
+    other_distribution_faults,
+    other_url_faults,
+    permission_faults,
+)
 
-from infra.references import Place
-from infra.ways_past import Inside, functions_of, other_distribution_faults, other_url_faults, permission_faults
 from tests.infra.routes import ADDRESS, FUNCTION, TO_THE_FUNCTION, TO_THE_URL, URL, Route, output
 
 OWN_SOURCE = {"Fn::Sub": "arn:aws:cloudfront::${AWS::AccountId}:distribution/${Distribution}"}

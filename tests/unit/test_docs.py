@@ -320,9 +320,9 @@ MAKE = {
     "RUN": ("local", []),
     "BENCH": ("benchmarks", []),
     "LOAD": ("benchmarks.load", []),
-    "DEPLOY": ("infra.cdk_cli", ["deploy"]),
-    "DESTROY": ("infra.cdk_cli", ["destroy"]),
-    "ROLLBACK": ("infra.cdk_cli", ["rollback"]),
+    "DEPLOY": ("infra.deploy.cdk_cli", ["deploy"]),
+    "DESTROY": ("infra.deploy.cdk_cli", ["destroy"]),
+    "ROLLBACK": ("infra.deploy.cdk_cli", ["rollback"]),
     "TEST": ("", []),
 }
 
@@ -402,7 +402,7 @@ def strings(path: str, name: str) -> set[str]:
             found = set()
             for part in node.value.elts:
                 if isinstance(part, ast.Starred):
-                    found |= strings(f"infra/{part.value.value.id}.py", part.value.attr)
+                    found |= strings(f"infra/example/{part.value.value.id}.py", part.value.attr)
                 else:
                     found.add(part.value)
             return found
@@ -411,7 +411,7 @@ def strings(path: str, name: str) -> set[str]:
 
 def test_every_context_key_exists_and_is_documented():
     """`-c KEY=VALUE` in any document, and the table of docs/deploy.md."""
-    known = strings("infra/stack.py", "CONTEXT") | {"bytecode"}
+    known = strings("infra/example/stack.py", "CONTEXT") | {"bytecode"}
     text = "\n".join(read(document) for document in DOCUMENTS)
     named = {key for key in re.findall(r"(?:-c|--context)[ \n]+(\w+)=", text) if key != "KEY"}
     assert named <= known
@@ -475,8 +475,8 @@ def test_operations_has_every_alarm():
     text = read("docs/operations.md")
     table = text[text.index("## Alarms") : text.index("## Quotas")]
     listed = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`\w+`) \|", table, re.MULTILINE))))
-    made = set(re.findall(r'"(\w+)Alarm"', read("infra/alarms.py"))) | set(
-        re.findall(r'"(Failures)"', read("infra/alarms.py"))
+    made = set(re.findall(r'"(\w+)Alarm"', read("infra/example/alarms.py"))) | set(
+        re.findall(r'"(Failures)"', read("infra/example/alarms.py"))
     )
     assert listed == made | {"Failures"}
     assert listed <= set(re.findall(r"`(\w+)`", read("docs/deploy.md")))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra import web_build
+from infra.deploy import web_build
 from tests.web.fake_site import Site
 from tests.web.page import Tab
 

@@ -140,7 +140,7 @@ async def web_page(log: Path) -> str:
     Returns:
         A few words for the console.
     """
-    argv = [sys.executable, "-m", "infra.web_build", "--optional"]
+    argv = [sys.executable, "-m", "infra.deploy.web_build", "--optional"]
     try:
         await processes.run("web", argv, environment=_environment(), log=log, cwd=PROJECT)
     except processes.CommandFailedError:

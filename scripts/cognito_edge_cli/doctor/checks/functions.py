@@ -66,7 +66,7 @@ def _runtime(system: System) -> Iterator[Verdict]:
         runtime = system.edge_configuration(arn).get("Runtime", "none")
         until = DEPRECATED_ON.get(runtime)
         fix = (
-            "set a newer runtime in infra/gateway.py (lambda_.Runtime.…), and in infra/bundle.py, then `make deploy`; dates:"
+            "set a newer runtime in infra/cognito_edge_cdk/gateway.py (lambda_.Runtime.…), and in infra/bundle.py, then `make deploy`; dates:"
             f" {RUNTIMES_PAGE}"
         )
         if until is None:

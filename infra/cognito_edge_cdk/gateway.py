@@ -15,16 +15,16 @@ from aws_cdk import aws_cognito as cognito
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_ssm as ssm
+from cognito_edge_cdk.bundling.assemble import cached
+from cognito_edge_cdk.bundling.recipe import edge_recipe
 from constructs import Construct, IConstruct
 
 from . import refusals
-from .assemble import cached
-from .bundle import edge_recipe
 from .cors import Cors, response_headers_policy
 from .findings import acknowledge
-from .function_origin import admit_distribution, function_arn, function_origin, origin_access_control
 from .identity import Identity
-from .static_site import Site
+from .origins import admit_distribution, function_arn, function_origin, origin_access_control
+from .site import Site
 from .template_rules import TemplateRules, Watched
 
 DEFAULT_PARAMETER_PREFIX: Final = "/cognito-edge-gateway"

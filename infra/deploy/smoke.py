@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from .layout import PROJECT
+from cognito_edge_cdk.bundling.layout import PROJECT
 
 _PATH: Final = "/api/whoami"
 _ATTEMPTS: Final = 12

@@ -1,6 +1,6 @@
 """``make deploy``, ``make destroy`` and the way back: what a person with an AWS account types.
 
-``python -m infra.cdk_cli deploy|rollback|destroy``. The CDK CLI does the deploying; this checks first, shows what would
+``python -m infra.deploy.cdk_cli deploy|rollback|destroy``. The CDK CLI does the deploying; this checks first, shows what would
 change, asks, and afterwards tries whether it works. docs/deploy.md goes through all of it.
 """
 
@@ -27,11 +27,12 @@ from botocore.exceptions import (
     SSOTokenLoadError,
     TokenRetrievalError,
 )
+from cognito_edge_cdk.bundling.assemble import lambda_interpreter
+from cognito_edge_cdk.bundling.recipe import describe_bytecode
 
-from . import app as cdk_app
+from infra import app as cdk_app
+
 from . import teardown, web_build
-from .assemble import lambda_interpreter
-from .bundle import describe_bytecode
 from .smoke import SmokeError, run_script, smoke_test
 from .toolkit import ToolkitError, cdk
 
@@ -423,9 +424,9 @@ def _offer_pool(deployment: Deployment, pool_id: str, *, delete: bool) -> list[s
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m infra.cdk_cli",
+        prog="python -m infra.deploy.cdk_cli",
         description=main.__doc__,
-        epilog="example: python -m infra.cdk_cli deploy --help",
+        epilog="example: python -m infra.deploy.cdk_cli deploy --help",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     deploy = commands.add_parser("deploy", help="check, show what would change, deploy, and try it")

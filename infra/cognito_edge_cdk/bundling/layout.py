@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-PROJECT: Final = Path(__file__).resolve().parent.parent
+PROJECT: Final = Path(__file__).resolve().parents[3]
 """The repository's root."""
 
 LOCKS: Final = PROJECT / "requirements"
@@ -17,7 +17,7 @@ BACKEND_LOCK: Final = LOCKS / "backend.txt"
 BUNDLES: Final = PROJECT / "dist" / "bundles"
 """Built bundles, one folder for each set of inputs; safe to delete."""
 
-CDK_CLI_LOCK: Final = PROJECT / "infra" / "cli"
+CDK_CLI_LOCK: Final = PROJECT / "infra" / "deploy" / "cli"
 """``package.json`` and ``package-lock.json`` of the CDK CLI."""
 CDK_CLI: Final = PROJECT / ".venv-cdk"
 """Where the CDK CLI is installed; safe to delete."""

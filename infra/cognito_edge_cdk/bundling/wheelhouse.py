@@ -14,7 +14,7 @@ from pathlib import Path
 from packaging.tags import Tag, compatible_tags, cpython_tags, sys_tags
 from packaging.utils import parse_wheel_filename
 
-from .install import pip
+from .installer import pip
 from .layout import PROJECT
 from .locks import in_wheel, lacking, read_lock
 

@@ -1,6 +1,6 @@
 """The example's page: its npm packages, installed once for each lock, and ``web/dist``, built when its sources change.
 
-``python -m infra.web_build`` builds; ``… check`` runs its type check, lint and unit tests; ``… --optional`` leaves whatever
+``python -m infra.deploy.web_build`` builds; ``… check`` runs its type check, lint and unit tests; ``… --optional`` leaves whatever
 page there is where npm's registry cannot be reached.
 """
 
@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from cognito_edge_cdk.bundling.installer import alone
+from cognito_edge_cdk.bundling.layout import PROJECT, WEB
+
 from . import npm
-from .install import alone
-from .layout import PROJECT, WEB
 
 _DIST: Final = WEB / "dist"
 _MODULES: Final = WEB / "node_modules"
@@ -145,7 +146,9 @@ def _is_marked(mark: Path, text: str) -> bool:
 def main(argv: Sequence[str] | None = None) -> int:
     """Build or check the page."""
     parser = argparse.ArgumentParser(
-        prog="python -m infra.web_build", description=main.__doc__, epilog="example: python -m infra.web_build check"
+        prog="python -m infra.deploy.web_build",
+        description=main.__doc__,
+        epilog="example: python -m infra.deploy.web_build check",
     )
     parser.add_argument("command", choices=("build", "check"), nargs="?", default="build")
     parser.add_argument(
@@ -158,7 +161,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             print("web/dist built" if build(patient=not arguments.optional) else "unchanged since the last run")
     except (WebBuildError, OSError) as error:
-        print(f"infra.web_build: {error}", file=sys.stderr)
+        print(f"infra.deploy.web_build: {error}", file=sys.stderr)
         if not arguments.optional:
             return 1
         kept = (

@@ -14,7 +14,7 @@ from aws_cdk import aws_cognito as cognito
 from aws_cdk import aws_lambda as lambda_
 from constructs import IConstruct
 
-from .function_origin import physical_name
+from .origins import physical_name
 from .template_rules import client_faults, function_url_faults, user_pool_faults
 
 # Settings that the construct writes itself, and what to use in their place.

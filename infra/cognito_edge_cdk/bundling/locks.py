@@ -1,7 +1,7 @@
 """Locks: what one names, and whether what lies there is all of that, and all that it needs in turn.
 
 A lock is a requirements file with exact versions and hashes, and the whole closure: nothing outside of it is ever installed.
-``python -I infra/locks.py LOCK FOLDER`` looks at the packages in a folder; ``infra.install`` does so after each installation,
+``python -I infra/cognito_edge_cdk/bundling/locks.py LOCK FOLDER`` looks at the packages in a folder; ``infra.install`` does so after each installation,
 with that environment's interpreter, where there may be nothing but pip.
 """
 

@@ -6,11 +6,10 @@ import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
+from cognito_edge_cdk.bundling.assemble import cached
+from cognito_edge_cdk.bundling.recipe import backend_recipe
+from cognito_edge_cdk.findings import acknowledge
 from constructs import Construct
-
-from .assemble import cached
-from .bundle import backend_recipe
-from .findings import acknowledge
 
 
 class Backend(Construct):

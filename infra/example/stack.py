@@ -4,14 +4,14 @@ from typing import Final
 
 import aws_cdk as cdk
 from aws_cdk import aws_cognito as cognito
+from cognito_edge_cdk.gateway import DEFAULT_PARAMETER_PREFIX, EdgeGateway
+from cognito_edge_cdk.identity import CALLBACK_URLS, LOGOUT_URLS, Identity
+from cognito_edge_cdk.site import Site
 from constructs import Construct, Node
 
 from . import alarms, waf
 from .backend import Backend
 from .books import Books
-from .gateway import DEFAULT_PARAMETER_PREFIX, EdgeGateway
-from .identity import CALLBACK_URLS, LOGOUT_URLS, Identity
-from .static_site import Site
 
 STACK_NAME: Final = "CognitoEdgeGateway"
 REGION: Final = "us-east-1"

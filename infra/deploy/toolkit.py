@@ -1,6 +1,6 @@
 """The CDK CLI: installed once from a lock, and run under the Node that came with the Python packages.
 
-``python -m infra.toolkit`` installs it; deploying does so by itself.
+``python -m infra.deploy.toolkit`` installs it; deploying does so by itself.
 """
 
 import subprocess
@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cognito_edge_cdk.bundling.layout import CDK_CLI, CDK_CLI_LOCK, PROJECT
+
 from . import npm
-from .layout import CDK_CLI, CDK_CLI_LOCK, PROJECT
 
 
 class ToolkitError(Exception):
@@ -56,7 +57,7 @@ def main() -> int:
     try:
         install()
     except (ToolkitError, OSError) as error:
-        print(f"infra.toolkit: {error}", file=sys.stderr)
+        print(f"infra.deploy.toolkit: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -18,10 +18,10 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import region_info
+from cognito_edge_cdk.findings import acknowledge
 from constructs import Construct
 
 from . import waf
-from .findings import acknowledge
 
 CONTEXT: Final = ("monitor_regions", "alarm_email")
 """The context keys that this module reads; see ``docs/deploy.md``."""

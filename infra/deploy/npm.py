@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from .layout import PROJECT
+from cognito_edge_cdk.bundling.layout import PROJECT
 
 _INSTALL_TIMEOUT_S: Final = 600
 
