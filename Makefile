@@ -37,7 +37,7 @@ for-%:
 run: for-run ## Start the whole gateway on this machine (RUN_ARGS="--port 9000 ...", MODE=oac)
 	@exec $(BIN)/python -m local --parent-pid $$PPID --signing $(MODE) $(RUN_ARGS)
 
-test: for-test ## Run every test (TEST_ARGS="tests/unit")
+test: for-test ## Run every test (TEST_ARGS="tests/edge")
 	@$(BIN)/python -m infra.deploy.toolkit
 	@$(BIN)/python -m pytest -n 3 --dist loadfile $(TEST_ARGS)
 

@@ -7,12 +7,18 @@ import tempfile
 from pathlib import Path
 
 import botocore.session
+import hypothesis
 import pytest
+from cognito_edge.fetch import Client
 
-from tests import curl
-from tests import system as local_system
-from tests.browser import NO_BROWSER, chromium
-from tests.fakes import FakeAws, make_system
+from tests.support import curl
+from tests.support import running_system as local_system
+from tests.support.browser import NO_BROWSER, chromium
+from tests.support.fakes import FakeAws, make_system
+
+# A machine that is busy with something else must not make a test fail.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 # Container images often set it. A run starts some hundred interpreters, and each would compile all that it imports.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -30,17 +36,17 @@ LONG_FILES = (
     "e2e/test_policy_live.py",
     "web/test_looks.py",
     "e2e/test_trace_page.py",
-    "unit/test_signature_properties.py",
+    "edge/test_signature_properties.py",
     "e2e/test_web.py",
     "e2e/test_browser_fetch.py",
     "e2e/test_doctor.py",
     "infra/test_app.py",
-    "unit/test_get_token.py",
+    "cli/test_get_token.py",
     "local/test_get_token_with_emulator.py",
     "e2e/test_mcp_client.py",
-    "unit/test_target.py",
-    "unit/test_policy.py",
-    "unit/test_policy_script.py",
+    "edge/test_target.py",
+    "edge/test_policy.py",
+    "cli/test_policy_script.py",
 )
 
 
@@ -76,6 +82,24 @@ def _models_read_once():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.session, "create_loader", create_loader)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _connections_closed():
+    """Remember every client; at the edge nobody closes one, since its environment simply ends."""
+    clients = []
+    made = Client.__init__
+
+    def remember(self, **arguments):
+        made(self, **arguments)
+        clients.append(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Client, "__init__", remember)
+        yield
+    for client in clients:
+        for connection, _ in client._kept.values():
+            connection.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -19,7 +19,7 @@ from cognito_edge.aws import KeySource, ParameterSource
 from cognito_edge.fetch import Client
 from cognito_edge.gateway import Gateway
 
-from tests.fakes import CREDENTIALS, NOW, FakeAws, Pool, compact, make_event, make_settings
+from tests.support.fakes import CREDENTIALS, NOW, FakeAws, Pool, compact, make_event, make_settings
 
 WARM_UP = 20_000
 MOST_GROWTH = 0.02

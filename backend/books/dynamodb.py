@@ -2,7 +2,7 @@
 
 Why not boto3: the one in Lambda's runtime is whichever AWS has put there this month, and importing it takes ten times
 as long as this whole function; one of our own would be 31 MB more in the bundle. What four operations on one table need
-of it is this page. `tests/unit/test_books_store.py` holds the signature against botocore's.
+of it is this page. `tests/backend/test_books_store.py` holds the signature against botocore's.
 
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html
 """

@@ -11,9 +11,9 @@ import pytest
 import requests
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from tests import forked_scripts
-from tests import system as local_system
-from tests.fakes import compact
+from tests.support import forked_scripts
+from tests.support import running_system as local_system
+from tests.support.fakes import compact
 
 
 @dataclass

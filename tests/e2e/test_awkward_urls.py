@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
 import pytest
 from cognito_edge_local.cloudfront.origin_request_event import text_of
 
-from tests.awkward_urls import AwkwardUrl, awkward_urls
+from tests.support.awkward_urls import AwkwardUrl, awkward_urls
 
 pytestmark = pytest.mark.e2e
 

@@ -1,7 +1,7 @@
 """A page in a real Chromium calls the gateway from another origin: the right one can read every answer, the wrong one none.
 
 Refusals and preflights get their CORS headers from the edge, by the policy in SSM; answers of the backend get theirs from
-CloudFront, by the construct's `cors`. So this needs a stack of its own (`tests/own_stack.py`), and the origin in both.
+CloudFront, by the construct's `cors`. So this needs a stack of its own (`tests/support/own_stack.py`), and the origin in both.
 """
 
 import contextlib
@@ -13,8 +13,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests import own_stack
 from tests.e2e.conftest import System
+from tests.support import own_stack
 
 pytestmark = pytest.mark.e2e
 

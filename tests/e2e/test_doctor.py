@@ -26,8 +26,8 @@ from cognito_edge_cli.doctor.system import Answer
 from cognito_edge_cli.doctor.system import System as Examined
 from cognito_edge_cli.sign_in import token_cache as _tokens
 
-from tests import system as local_system
 from tests.e2e.conftest import System
+from tests.support import running_system as local_system
 
 pytestmark = pytest.mark.e2e
 
@@ -644,7 +644,7 @@ def test_a_deployed_stack_is_found_by_its_outputs_and_its_logs_in_every_region(p
 
 
 def test_every_check_has_a_plant():
-    """What cannot be planted through the emulator is tested in tests/unit/test_doctor.py: replication."""
+    """What cannot be planted through the emulator is tested in tests/cli/test_doctor.py: replication."""
     planted = {check for _, expected in PLANTS.values() for check in expected}
     planted |= {"clock.here", "logs.errors", "token.present", "token.judged", "distribution.replicated"}
     assert {probe.id for probe in doctor.PROBES} == planted

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests import system as local_system
 from tests.e2e.conftest import System
+from tests.support import running_system as local_system
 
 pytestmark = pytest.mark.e2e
 

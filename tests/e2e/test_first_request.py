@@ -15,8 +15,8 @@ from urllib.parse import urljoin
 import pytest
 import requests
 
-from tests.fakes import Pool
-from tests.system import PROJECT
+from tests.support.fakes import Pool
+from tests.support.running_system import PROJECT
 
 pytestmark = pytest.mark.e2e
 

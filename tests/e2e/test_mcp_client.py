@@ -1,7 +1,7 @@
 """The official MCP Python client and server, with the local gateway between them and the local Cognito to sign in at.
 
 The client is given nothing but the server's URL and a client id that was registered beforehand. The server is the SDK's
-too, in a function behind the gateway (`tests/own_stack.py`). The authorisation server's metadata is a named fake
+too, in a function behind the gateway (`tests/support/own_stack.py`). The authorisation server's metadata is a named fake
 (`local/cognito_edge_local/emulator/oauth_metadata.py`).
 """
 
@@ -25,9 +25,9 @@ from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
 
-from tests import own_stack
 from tests.e2e.conftest import System
-from tests.forms import Form
+from tests.support import own_stack
+from tests.support.forms import Form
 
 pytestmark = pytest.mark.e2e
 

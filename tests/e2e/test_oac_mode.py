@@ -8,8 +8,8 @@ import hashlib
 import pytest
 from cognito_edge_local.emulator import process as emulator
 
-from tests import system as local_system
 from tests.e2e.conftest import System
+from tests.support import running_system as local_system
 
 pytestmark = pytest.mark.e2e
 

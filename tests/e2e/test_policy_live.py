@@ -11,10 +11,10 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from tests import own_stack
 from tests.e2e.conftest import System
-from tests.fakes import wait_until
-from tests.naive_policy import unreadable_reasons
+from tests.support import own_stack
+from tests.support.fakes import wait_until
+from tests.support.policy_oracle import unreadable_reasons
 
 pytestmark = pytest.mark.e2e
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.system import PROJECT
+from tests.support.running_system import PROJECT
 
 pytestmark = pytest.mark.e2e
 

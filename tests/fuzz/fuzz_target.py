@@ -6,8 +6,8 @@ Run: ``make fuzz``
 import re
 from urllib.parse import parse_qsl, unquote, unquote_to_bytes
 
-from tests.framework_readers import READERS
 from tests.fuzz.engine import expect, instrumented, run
+from tests.support.framework_readers import READERS
 
 with instrumented():
     from cognito_edge.errors import BadRequestError

@@ -11,12 +11,12 @@ from cognito_edge.fetch import Client
 
 from infra.example import alarms, waf
 from infra.example.stack import CONTEXT, build
-from tests.fakes import NOW, FakeAws, Pool, make_settings, make_system
 from tests.infra.rig import PROJECT, Template
 from tests.infra.test_app import DOUBLE_DEPENDENCY
 from tests.infra.test_waf import EVERYTHING
 from tests.infra.variants import app_in
-from tests.metric_filters import UnknownSyntaxError, counted, matches
+from tests.support.fakes import NOW, FakeAws, Pool, make_settings, make_system
+from tests.support.metric_filters import UnknownSyntaxError, counted, matches
 
 REGIONS = ("us-east-1", "eu-central-1")
 STACK = "CognitoEdgeGatewayMonitoring-{}"

@@ -25,7 +25,7 @@ from botocore.config import Config
 from cognito_edge_cli.sign_in.token_cache import unverified_claims
 from cognito_edge_cli.stack import PROJECT_ROOT
 
-from tests import forked_scripts
+from tests.support import forked_scripts
 
 EMULATOR = PROJECT_ROOT / ".venv-emulator" / "bin" / "python"
 PASSWORD = "Correct-horse-1"

@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from benchmarks import load
-from tests.fakes import wait_until
+from tests.support.fakes import wait_until
 
 RATE = 300
 SECONDS = 0.5

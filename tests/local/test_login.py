@@ -15,10 +15,10 @@ from cognito_edge_local.emulator import deploy
 from cognito_edge_local.emulator.hosted_ui import LoginFront
 from cognito_edge_local.launcher import ports, serving
 
-from tests.forms import Form
 from tests.local.emulator_support import running_emulator
 from tests.local.loop_thread import LoopThread
 from tests.local.small_assembly import write_assembly
+from tests.support.forms import Form
 
 CALLBACK = "http://localhost:8976/callback"
 VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"  # RFC 7636, appendix B

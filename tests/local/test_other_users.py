@@ -20,10 +20,10 @@ from cognito_edge_local.emulator import process as emulator
 from cognito_edge_local.launcher import ports
 from cognito_edge_local.origins.principals import Credential
 
-from tests import system
 from tests.local import stranger
 from tests.local.door_support import exchange, sign_botocore
 from tests.local.emulator_support import BY_PUBLIC_KEY
+from tests.support import running_system as system
 
 REFUSED = {(403, peer._REFUSAL_TEXT.decode()), (0, "BrokenPipeError"), (0, "ConnectionResetError")}
 """The sentence; or, where more was sent than the refusing end waits for, a closed connection."""

@@ -17,8 +17,8 @@ import requests
 from cognito_edge_local.command import main
 from cognito_edge_local.launcher import ports
 
-from tests import system
-from tests.system import PROJECT, LocalSystem
+from tests.support import running_system as system
+from tests.support.running_system import PROJECT, LocalSystem
 
 OUTPUTS = {
     "gateway_url",
