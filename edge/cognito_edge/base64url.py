@@ -1,4 +1,4 @@
-"""base64url without padding, in its one canonical spelling (RFC 7515 §2, RFC 4648 §3.5)  pure."""
+"""base64url without padding, in its one canonical spelling (RFC 7515 §2, RFC 4648 §3.5)."""
 
 import pybase64
 

@@ -1,4 +1,4 @@
-"""The Authorization header and the token in it (RFC 6750 §2.1)  pure."""
+"""The Authorization header and the token in it (RFC 6750 §2.1)."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from .errors import MalformedRequestError, MalformedTokenError, MissingTokenErro
 
 
 def bearer_token(values: Sequence[str], max_token_bytes: int) -> str:
-    """Take the token from the Authorization header's values; what is in it, ``jws.py`` finds out.
+    """Return the token in the Authorization header's values, unread.
 
     Args:
         values: Every value of the header, one for each time it was sent.
@@ -20,7 +20,7 @@ def bearer_token(values: Sequence[str], max_token_bytes: int) -> str:
     if not values:
         raise MissingTokenError("Send 'Authorization: Bearer <ID token>'; the request has no Authorization header.")
     if len(values) > 1:
-        # A singleton field: two of them are read differently by different servers. RFC 9110 §5.3, §11.6.2
+        # A singleton field: servers differ in which of two they read. RFC 9110 §5.3, §11.6.2
         raise MalformedRequestError(f"Send one Authorization header; the request has {len(values)}.")
     scheme, _, token = values[0].strip(" \t").partition(" ")
     if scheme.lower() != "bearer":  # "case-insensitive token to identify the authentication scheme" RFC 9110 §11.1

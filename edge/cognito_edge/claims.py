@@ -1,4 +1,4 @@
-"""Verified claims, and the checks that make them so (RFC 7519 §4.1; Cognito's token pages)  pure."""
+"""Verified claims, and the checks that make them so (RFC 7519 §4.1; Cognito's token pages)."""
 
 from collections.abc import Collection
 from typing import Any, NamedTuple
@@ -11,11 +11,10 @@ from .errors import (
     WrongClientError,
     WrongIssuerError,
     WrongTokenUseError,
-    excerpt,
-    iso8601,
 )
+from .text import excerpt, iso8601
 
-# Clocks of edges differ, so a token may seem to come from the near future. Seconds.
+# Clocks of edges differ, so a token may seem to come from the near future.
 MAX_CLOCK_LEAD_S = 300
 
 # 9999-12-31T23:59:59Z, the last second that people and most software can write.
@@ -26,7 +25,7 @@ ACCESS = "access"
 
 
 class VerifiedClaims(NamedTuple):
-    """What a token says once ``verify`` has found it true; nothing else constructs one.
+    """What a token says once ``verify`` has found it true. Nothing else constructs one.
 
     Claims that the gateway does not know are in ``payload`` alone, which is what the backend reads.
 
@@ -106,14 +105,29 @@ def check_claims(
     # "The processing of this claim is generally application specific": one of the issuers of the one pool. RFC 7519 §4.1.1
     issuer = _required(claims, "iss")
     if not isinstance(issuer, str) or issuer not in issuers:
-        raise WrongIssuerError(f"The token's iss has to be this gateway's user pool; it is {excerpt(issuer)}.")
+        raise WrongIssuerError(
+            f"The token's iss has to be this gateway's user pool; it is {excerpt(issuer)}.",
+            claim="iss",
+            expected=issuers,
+            actual=issuer,
+        )
 
     token_use = _required(claims, "token_use")
     if not isinstance(token_use, str) or token_use not in (ID, ACCESS):
-        raise WrongTokenUseError(f"The token's token_use has to be id or access; it is {excerpt(token_use)}.")
+        raise WrongTokenUseError(
+            f"The token's token_use has to be id or access; it is {excerpt(token_use)}.",
+            claim="token_use",
+            expected=(ID, ACCESS),
+            actual=token_use,
+        )
     if is_access_typ and token_use != ACCESS:
         # "at+jwt" marks access tokens, so that one kind cannot pass as the other. RFC 9068 §2.1, RFC 8725 §3.12
-        raise WrongTokenUseError("The token's typ is at+jwt, which only access tokens have; its token_use is id.")
+        raise WrongTokenUseError(
+            "The token's typ is at+jwt, which only access tokens have; its token_use is id.",
+            claim="token_use",
+            expected=ACCESS,
+            actual=token_use,
+        )
 
     # "If the principal processing the claim does not identify itself with a value in the "aud" claim when this claim is
     # present, then the JWT MUST be rejected." RFC 7519 §4.1.3. Cognito's ID tokens name the client there, as one
@@ -122,7 +136,10 @@ def check_claims(
     client_id = _required(claims, name)
     if not isinstance(client_id, str) or client_id not in client_ids:
         raise WrongClientError(
-            f"The token's {name} has to be an app client of this gateway; it is {excerpt(client_id)}."
+            f"The token's {name} has to be an app client of this gateway; it is {excerpt(client_id)}.",
+            claim=name,
+            expected=client_ids,
+            actual=client_id,
         )
     if token_use == ACCESS and resource is not None and "aud" in claims:
         _check_bound_to(resource, claims["aud"])
@@ -150,8 +167,8 @@ def check_claims(
         not_before=not_before,
         issued_at=iat,
         auth_time=auth_time,
-        origin_jti=_text_or_nothing(claims, "origin_jti"),
-        jti=_text_or_nothing(claims, "jti"),
+        origin_jti=_text_or_empty(claims, "origin_jti"),
+        jti=_text_or_empty(claims, "jti"),
         groups=_groups(claims),
         scopes=_scopes(claims) if token_use == ACCESS else (),
         payload=payload,
@@ -166,7 +183,10 @@ def _check_bound_to(resource: str, audience: Any) -> None:
     if audience != resource and not (isinstance(audience, list) and resource in audience):
         raise WrongClientError(
             f"The access token is bound to another resource: its aud has to name {excerpt(resource, 120)}; it is "
-            f"{excerpt(audience, 120)}."
+            f"{excerpt(audience, 120)}.",
+            claim="aud",
+            expected=resource,
+            actual=audience,
         )
 
 
@@ -179,25 +199,33 @@ def check_time(exp: int, not_before: int, *, leeway_s: int, now: float) -> None:
     """
     # "identifies the expiration time on or after which the JWT MUST NOT be accepted for processing" RFC 7519 §4.1.4
     if exp <= now - leeway_s:
-        raise ExpiredTokenError(f"The token expired at {iso8601(exp)}; it is {iso8601(now)} now. Sign in again.")
+        raise ExpiredTokenError(
+            f"The token expired at {iso8601(exp)}; it is {iso8601(now)} now. Sign in again.",
+            claim="exp",
+            expected=f"after {iso8601(now - leeway_s)}",
+            actual=exp,
+        )
     # "identifies the time before which the JWT MUST NOT be accepted … Implementers MAY provide for some small leeway,
     # usually no more than a few minutes, to account for clock skew." RFC 7519 §4.1.5
     if not_before > now + MAX_CLOCK_LEAD_S:
         raise NotYetValidError(
-            f"The token begins at {iso8601(not_before)}; it is {iso8601(now)} now. One of the two clocks is wrong."
+            f"The token begins at {iso8601(not_before)}; it is {iso8601(now)} now. One of the two clocks is wrong.",
+            claim="nbf",
+            expected=f"at most {iso8601(now + MAX_CLOCK_LEAD_S)}",
+            actual=not_before,
         )
 
 
 def _required(claims: dict[str, Any], name: str) -> Any:
     if name not in claims:
-        raise MissingClaimError(f"The token has no {name} claim.")
+        raise MissingClaimError(f"The token has no {name} claim.", claim=name)
     return claims[name]
 
 
 def _numeric_date(claims: dict[str, Any], name: str) -> int:
     """Return a NumericDate.
 
-    Cognito issues whole seconds; a string, a fraction, a boolean or a year past 9999 is nobody's honest token.
+    Cognito issues whole seconds, never a string, a fraction, a boolean or a year past 9999.
     """
     value = _required(claims, name)
     if type(value) is not int:
@@ -230,8 +258,8 @@ def _optional_text(claims: dict[str, Any], name: str) -> str:
     return value
 
 
-def _text_or_nothing(claims: dict[str, Any], name: str) -> str:
-    """Return a claim that is there to be compared with texts; nobody can have named any other value."""
+def _text_or_empty(claims: dict[str, Any], name: str) -> str:
+    """Return the claim if it is a string, else "". Cut-off lists hold only strings."""
     value = claims.get(name)
     return value if isinstance(value, str) else ""
 
@@ -240,4 +268,4 @@ def _verified_email(claims: dict[str, Any]) -> str:
     # Cognito writes a boolean; attribute mappings of federated users have been seen to write the string.
     email = _optional_text(claims, "email")
     verified = claims.get("email_verified")
-    return email if verified is True or verified == "true" else ""  # and not 1, which equals True
+    return email if verified is True or verified == "true" else ""  # 1 == True, so "in" would not do

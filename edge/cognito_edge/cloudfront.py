@@ -1,4 +1,4 @@
-"""CloudFront's origin-request event <-> what the gateway works with  pure.
+"""CloudFront's origin-request event <-> what the gateway works with.
 
 Source: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/lambda-event-structure.html
 
@@ -8,18 +8,17 @@ CloudFront answers 502 to a function that "tried to delete" one.
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any
 
 from .errors import ConfigurationUnavailableError
 from .target import Target
 
-# One name per header, for every server behind us: CGI, FastCGI and WSGI make variables of names and write "_" for other
-# characters, so that `x.cognito.groups` would be read as ours, and `SCRIPT_NAME` as theirs. nginx's own rule by default.
+# CGI, FastCGI and WSGI servers make variables of header names and write "_" for other characters: they would read
+# ``x.cognito.groups`` as the gateway's, and ``SCRIPT_NAME`` as their own. nginx drops such names by default, too.
 _PLAIN_NAME = re.compile(r"[a-z0-9-]+")
 
-# What a viewer may not say, because the gateway says it or has judged it. Each is believed by some server or framework,
-# which takes it for the word of a proxy in front.
+# What the gateway says itself, or has judged. Some server or framework believes each of these, as the word of a proxy in
+# front of it.
 _DROPPED = frozenset({"authorization", "forwarded", "script-name", "path-info"})
 _DROPPED_PREFIXES = (
     # who calls: our own; ALB, Lambda Web Adapter; oauth2-proxy; Envoy; Apache, Authelia, Kubernetes; Grafana; Kong;
@@ -31,9 +30,9 @@ _DROPPED_PREFIXES = (
     *("x-forwarded-", "x-original-", "x-rewrite-", "x-override-", "x-http-", "x-method-override"),
     *("x-script-name", "x-host", "proxy"),
 )
-# CloudFront's own: never exposed to a function, and not to be touched if they were.
+# CloudFront's own. It never shows them to a function, which may not change them.
 _KEPT_PREFIXES = ("x-amz-cf-", "proxy-authenticate", "proxy-authorization", "proxy-connection")
-# What nobody drops; most requests have little else, so it is known without a look at each.
+# Common headers that are never dropped; skips the call to ``is_dropped``.
 _KEPT = frozenset(
     {
         *("accept", "accept-encoding", "accept-language", "cache-control", "content-length", "content-type", "cookie"),
@@ -46,7 +45,7 @@ _FUNCTION_URL_HOST = re.compile(r"[a-z0-9-]+\.lambda-url\.([a-z0-9-]+)\.on\.aws"
 
 
 class Request:
-    """One origin-request event; a class because the event is changed in place when the request is sent on.
+    """One origin-request event, which is changed in place when the request is sent on.
 
     Attributes:
         method: HTTP method.
@@ -106,19 +105,25 @@ class Request:
     def origin_region(self) -> str:
         """The region in the function URL's host, ``<id>.lambda-url.<region>.on.aws``.
 
-        Never ``AWS_REGION``, which is where the edge happens to run.
+        Never ``AWS_REGION``, which is the region that the edge runs in.
 
         Raises:
             ConfigurationUnavailableError: The origin is no function URL.
         """
-        return _region_of(self.origin_domain)
+        host = _FUNCTION_URL_HOST.fullmatch(self.origin_domain)
+        if host is None:
+            raise ConfigurationUnavailableError(
+                "The gateway is not set up for this path. Nothing is wrong with your request.",
+                internal=f"the origin {self.origin_domain!r} is no function URL (<id>.lambda-url.<region>.on.aws)",
+            )
+        return host[1]
 
     def send_on(self, target: Target, host: str, added: Iterable[tuple[str, str]]) -> dict[str, Any]:
         """Change the event's request into the one that CloudFront sends to the origin, and return it.
 
         Args:
             target: The canonical target.
-            host: ``x-forwarded-host``: what the viewer called us.
+            host: ``x-forwarded-host``: what the viewer called this gateway.
             added: (name, value) of the headers that the gateway states; names in lower case.
         """
         request = self._request
@@ -135,24 +140,12 @@ class Request:
         body = request.get("body")
         if body:
             # "If you access the request body as read-only, CloudFront sends the full original request body to the
-            # origin", and ignores what data and encoding say: returning a megabyte only costs time.
+            # origin", and ignores data and encoding. Returning a megabyte would only cost time.
             body["action"] = "read-only"
             body["data"] = ""
         return request
 
 
-@lru_cache(maxsize=64)
-def _region_of(function_url_host: str) -> str:
-    host = _FUNCTION_URL_HOST.fullmatch(function_url_host)
-    if host is None:
-        raise ConfigurationUnavailableError(
-            "The gateway is not set up for this path. Nothing is wrong with your request.",
-            internal=f"the origin {function_url_host!r} is no function URL (<id>.lambda-url.<region>.on.aws)",
-        )
-    return host[1]
-
-
-@lru_cache(maxsize=1_024)
 def is_dropped(name: str) -> bool:
     """Say whether a viewer's header ends at the edge, by its name in any case (contract C7).
 

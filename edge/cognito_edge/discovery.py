@@ -1,4 +1,4 @@
-"""Where OAuth clients learn how to sign in: protected resource metadata (RFC 9728)  pure."""
+"""Where OAuth clients learn how to sign in: protected resource metadata (RFC 9728)."""
 
 import json
 from collections.abc import Collection
@@ -11,7 +11,7 @@ from .settings import Settings
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 
-# A client asks once a sign-in; a change of pools shows within this. Seconds.
+# A client asks once for each sign-in. A change of pools shows within this time.
 MAX_AGE_S = 300
 
 
@@ -37,7 +37,7 @@ def metadata_url(settings: Settings) -> str | None:
 
 
 def _split(resource: str) -> tuple[str, str]:
-    """Return a resource's origin, and its path without final slashes; `settings.py` has seen to it that there is no more."""
+    """Return a resource's origin, and its path without final slashes; ``settings.py`` admits nothing else."""
     scheme, _, rest = resource.partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}://{host}", (slash + path).rstrip("/")
@@ -59,7 +59,7 @@ def metadata(request: Request, settings: Settings, configuration: Configuration)
         return response(204, "No Content", headers + allow)
     if request.method not in ("GET", "HEAD"):
         raise MethodNotAllowedError(f"{request.method} is not allowed here; GET is.", allow=("GET", "HEAD", "OPTIONS"))
-    routes = [route for group in configuration.policy.groups for route in group.routes]
+    routes = [route for rules in configuration.policy.rules for route in rules.routes]
     scopes = sorted({scope for route in routes for scope in route.scopes})
     document: dict[str, Any] = {
         "resource": settings.resource,

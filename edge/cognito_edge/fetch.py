@@ -1,8 +1,8 @@
-"""One HTTP exchange with everything bounded: time on the wall clock, bytes, hosts, redirects  shell.
+"""One HTTP exchange with everything bounded: time on the wall clock, bytes, hosts, redirects.
 
-A socket's timeout bounds each wait and not their sum: name resolution knows no timeout at all, and a server that sends a
-byte a second never trips one. So an exchange runs on a thread of its own, and whoever waits for it stops waiting at the
-deadline, whatever the thread is doing.
+A socket's timeout bounds each wait and not their sum: name resolution has no timeout, and a server that sends a byte a
+second never exceeds one. So an exchange runs on a thread of its own, and its caller stops waiting at the deadline,
+whatever the thread is doing.
 """
 
 import contextlib
@@ -17,20 +17,20 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from .http1 import AnswerReader, HttpError, write_request
-from .roots import AMAZON_ROOTS
 
-# An idle connection is used again for this long at most. Seconds. Servers close theirs sooner or later, and a frozen
-# function does not notice.
+# An idle connection is used again for this long at most. Servers close theirs at some time, and a frozen function does not
+# notice.
 MAX_IDLE_S = 120
 
 # An endpoint: no credentials, no query, no fragment.
 _URL = re.compile(r"(https?)://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]*))?(/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?")
 
-# How much is read from a connection at once. Bytes.
-_PIECE = 65_536
+_PIECE_BYTES = 65_536
 
-# Whose certificates Amazon's own authority signs.
+# Hosts below this name have certificates of Amazon's own authority. Its five roots are read in a millisecond, a system's
+# 150 in twenty.
 AWS_DOMAIN = ".amazonaws.com"
+AMAZON_ROOTS_FILE = __file__.rpartition("/")[0] + "/amazon_roots.pem"
 
 
 class FetchError(Exception):
@@ -103,7 +103,7 @@ class Call(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came: any status, redirects included, which nobody follows."""
+    """What came, with any status. Redirects are not followed."""
 
     status: int
     body: bytes
@@ -112,8 +112,8 @@ class Answer(NamedTuple):
         return f"Answer(status={self.status}, {len(self.body)} bytes)"
 
 
-class Pending:
-    """An exchange under way."""
+class Exchange:
+    """One request and its answer, on a thread of its own."""
 
     def __init__(self, client: "Client", call: Call, timeout_s: float) -> None:
         self._client = client
@@ -134,7 +134,7 @@ class Pending:
         """Wait for the answer until the attempt's time is over.
 
         Raises:
-            FetchError: There is none; by then at the latest the connection is closed.
+            FetchError: None came. The connection is closed by then.
         """
         if not self._done.wait(self._deadline - time.monotonic()):
             _close(self._connection)
@@ -168,7 +168,7 @@ class Pending:
         return timeout_s
 
     def _attempt(self, connection: socket.socket, share: float = 1) -> Answer:
-        # Before the clock is read: whoever gives up closes this connection, or gave up at a deadline that has passed.
+        # Before the clock is read: a caller that gives up closes this connection, or gave up at a deadline that has passed.
         self._connection = connection
         call = self._call
         try:
@@ -177,7 +177,7 @@ class Pending:
             connection.sendall(write_request(call.method, call.endpoint.path + call.target, headers, call.body))
             reader = AnswerReader(self._client.max_answer_bytes)
             while not reader.complete:
-                reader.feed(connection.recv(_PIECE))
+                reader.feed(connection.recv(_PIECE_BYTES))
         except BaseException:
             _close(connection)
             raise
@@ -198,17 +198,17 @@ class Client:
         self._lock = threading.Lock()
         self._tls: dict[bool, ssl.SSLContext] = {}
 
-    def start(self, call: Call, deadline: float = math.inf) -> Pending:
+    def start(self, call: Call, deadline: float = math.inf) -> Exchange:
         """Start an exchange; the caller can do something useful before it asks for the result.
 
         Args:
             call: What to send.
             deadline: When it has to be over, on the clock of ``time.monotonic``; one attempt's time is the most it gets.
         """
-        return Pending(self, call, min(self.timeout_s, deadline - time.monotonic()))
+        return Exchange(self, call, min(self.timeout_s, deadline - time.monotonic()))
 
     def open(self, endpoint: Endpoint) -> None:
-        """Begin to connect to where a call is expected to go soon; should it fail, nobody will know."""
+        """Open a connection ahead of time. Failures are ignored."""
         with contextlib.suppress(RuntimeError):  # no thread to be had
             threading.Thread(target=self._open, args=(endpoint,), name="open", daemon=True).start()
 
@@ -246,7 +246,7 @@ class Client:
         if endpoint.scheme == "http":
             return _tcp(endpoint, timeout_s)
         if endpoint.host.endswith(AWS_DOMAIN):
-            # Else it may be a root that is newer than this version: the system may know it.
+            # Else the root may be newer than this version, and the system may know it.
             with contextlib.suppress(ssl.SSLCertVerificationError):
                 return self._secure(endpoint, timeout_s, amazon=True)
         return self._secure(endpoint, timeout_s, amazon=False)
@@ -262,8 +262,7 @@ class Client:
     def _context(self, *, amazon: bool) -> ssl.SSLContext:
         with self._lock:
             if amazon not in self._tls:
-                # Five roots are read in a millisecond, a system's 150 in twenty.
-                self._tls[amazon] = ssl.create_default_context(cadata=AMAZON_ROOTS if amazon else None)
+                self._tls[amazon] = ssl.create_default_context(cafile=AMAZON_ROOTS_FILE if amazon else None)
             return self._tls[amazon]
 
 
@@ -276,7 +275,7 @@ def _tcp(endpoint: Endpoint, timeout_s: float) -> socket.socket:
 
 
 def _close(connection: socket.socket | None) -> None:
-    """Close *connection*, and wake whoever is reading from it."""
+    """Close *connection*, and wake the thread that reads from it."""
     if connection is None:
         return
     with contextlib.suppress(OSError):

@@ -3,14 +3,16 @@
 import time
 from typing import Any, NoReturn
 
-from .aws import KeptCredentials, KeySource, ParameterSource
+from .credentials import credentials_from_environment
 from .errors import ConfigurationUnavailableError
 from .fetch import Client
 from .gateway import Gateway
+from .key_source import KeySource
+from .parameter_source import ParameterSource
 from .settings import Settings, parse_settings
 from .strict_json import parse_object
 
-# Beside the package. Put together as text: pathlib is a tenth of a cold start.
+# Beside the package. Without pathlib, which is a tenth of a cold start.
 SETTINGS_FILE = __file__.rpartition("/")[0].rpartition("/")[0] + "/settings.json"
 
 
@@ -21,30 +23,30 @@ def build(settings_file: str) -> Gateway:
         settings_file: ``settings.json`` of the bundle. A broken one makes every request a 503 that the log explains.
     """
     try:
-        with open(settings_file, "rb") as file:  # noqa: PTH123  reason above
+        with open(settings_file, "rb") as file:  # noqa: PTH123  see SETTINGS_FILE
             settings = parse_settings(parse_object(file.read()), unknown_keys=True)
     except (OSError, ValueError) as error:
         return _out_of_order(f"settings.json: {error}")
-    # SSM and Cognito share one TLS context, and the bounds on time and bytes.
+    # SSM and Cognito share one TLS context, and the limits on time and bytes.
     client = Client(timeout_s=settings.attempt_timeout_s, max_answer_bytes=settings.max_answer_bytes)
     keys = KeySource(client)
-    parameters = ParameterSource(client, settings, meanwhile=lambda now: keys.prepare(settings, now))
+    parameters = ParameterSource(client, settings, meanwhile=lambda now: keys.prefetch(settings, now))
     return Gateway(
         settings,
         load_configuration=parameters.load,
         load_keys=keys.load,
-        credentials=KeptCredentials(),
+        credentials=credentials_from_environment,
     )
 
 
 def _out_of_order(fault: str) -> Gateway:
-    """Build a gateway that lets nobody in, and says why in the log."""
+    """Build a gateway that answers every request with 503, and says why in the log."""
 
     def load(*_: object) -> NoReturn:
         raise ConfigurationUnavailableError("The gateway is not set up correctly.", internal=fault)
 
     settings = Settings(parameter_prefix="/none", parameter_region="none")
-    return Gateway(settings, load_configuration=load, load_keys=load, credentials=KeptCredentials())
+    return Gateway(settings, load_configuration=load, load_keys=load, credentials=credentials_from_environment)
 
 
 _gateway = build(SETTINGS_FILE)

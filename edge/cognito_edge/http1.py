@@ -1,7 +1,6 @@
-"""HTTP/1.1 on the wire: one request written, one answer read  pure.
+"""HTTP/1.1 on the wire: one request written, one answer read.
 
-llhttp parses, which is Node.js's own parser, by way of httptools. The standard library's ``http.client`` would import all of
-``email``: an eighth of a cold start.
+llhttp parses, which is Node.js's own parser, by way of httptools.
 """
 
 import re
@@ -20,7 +19,7 @@ _VALUE = re.compile(r"[!-~]+(?: +[!-~]+)*")
 
 
 class HttpError(Exception):
-    """A request that cannot be written, or an answer that is none; the message says why and holds nothing secret."""
+    """A request that cannot be written, or an answer that cannot be read. The message says why and holds nothing secret."""
 
 
 def write_request(method: str, target: str, headers: Mapping[str, str], body: bytes) -> bytes:
@@ -50,7 +49,7 @@ def write_request(method: str, target: str, headers: Mapping[str, str], body: by
 
 
 class AnswerReader:
-    """Reads one answer; a class because its bytes come in pieces.
+    """Reads one answer, whose bytes come in pieces.
 
     Attributes:
         status: The status, once the head has come.
@@ -90,7 +89,7 @@ class AnswerReader:
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
-            if not self.complete:  # else it is what came in excess, which `on_message_begin` has seen
+            if not self.complete:  # else it is what came in excess, which ``on_message_begin`` has seen
                 raise HttpError(f"the answer is no HTTP: {error.__context__ or error}") from None
         if self._length > self._max_body_bytes:
             raise HttpError(f"the answer is longer than {self._max_body_bytes} bytes")
@@ -98,7 +97,7 @@ class AnswerReader:
             raise HttpError("the answer's head is too long")
 
     def _end(self) -> None:
-        """The connection is closed: the end of a body whose length nobody said, and of nothing else."""
+        """Take the end of the connection, which ends only a body whose length was not announced."""
         if self.status and not self._bounded:
             self.complete = True
         if not self.complete:

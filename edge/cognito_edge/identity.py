@@ -1,11 +1,10 @@
-"""Verified claims -> the ``x-cognito-*`` headers that state them to the backend (contract C7)  pure."""
+"""Verified claims -> the ``x-cognito-*`` headers that state them to the backend (contract C7)."""
 
 import re
 from typing import NamedTuple
 
 from .claims import VerifiedClaims
 from .percent import escapes, percent_encode
-from .sigv4 import NO_HEADERS, CanonicalHeaders, canonical_headers
 
 # Beyond this x-cognito-claims is left out, so that the rest of the request still fits. Bytes of its value.
 MAX_CLAIMS_BYTES = 4_096
@@ -21,19 +20,17 @@ class Identity(NamedTuple):
 
     Attributes:
         headers: (name, value) of each; names in lower case.
-        canonical: The same as a signature covers them.
         claims_omitted: Whether ``x-cognito-claims`` would have been too long.
     """
 
     headers: tuple[tuple[str, str], ...]
-    canonical: CanonicalHeaders
     claims_omitted: bool
 
     def __repr__(self) -> str:
         return "Identity(...)"
 
 
-NO_IDENTITY = Identity((), NO_HEADERS, claims_omitted=False)
+NO_IDENTITY = Identity((), claims_omitted=False)
 
 
 def identity_of(claims: VerifiedClaims) -> Identity:
@@ -42,12 +39,11 @@ def identity_of(claims: VerifiedClaims) -> Identity:
     Args:
         claims: What ``verify`` returned; nothing else may state an identity.
     """
-    headers = identity_headers(claims)
-    return Identity(tuple(headers), canonical_headers(headers), len(claims.payload) > MAX_CLAIMS_BYTES)
+    return Identity(tuple(identity_headers(claims)), claims_omitted=len(claims.payload) > MAX_CLAIMS_BYTES)
 
 
 def identity_headers(claims: VerifiedClaims) -> list[tuple[str, str]]:
-    """Return (name, value) of every identity header, by name; absent facts have no header."""
+    """Return (name, value) of every identity header. A claim that is absent has no header."""
     headers = []
     # The token's own payload is base64url of the claims' JSON: the backend reads the very bytes that were verified.
     if len(claims.payload) <= MAX_CLAIMS_BYTES:

@@ -1,4 +1,4 @@
-"""A JWKS document -> the keys that may verify a token, by ``kid`` (RFC 7517, RFC 7518 §6.3)  pure."""
+"""A JWKS document -> the keys that may verify a token, by ``kid`` (RFC 7517, RFC 7518 §6.3)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -109,5 +109,5 @@ def _integer(text: Any) -> int:
 
 
 def load_crypto() -> None:
-    """Import what verification needs: the dearest import of a cold start, done while SSM answers."""
-    from . import rsa  # noqa: F401, PLC0415  reason above
+    """Import the RSA library, the slowest import of a cold start. Called while SSM answers."""
+    from . import rsa  # noqa: F401, PLC0415  imported ahead of its use

@@ -1,12 +1,13 @@
-"""Parse a compact JWS, and check its signature with a key (RFC 7515, RFC 7518 §3.3)  pure."""
+"""Parse a compact JWS, and check its signature with a key (RFC 7515, RFC 7518 §3.3)."""
 
 import re
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from . import base64url
-from .errors import InvalidSignatureError, MalformedTokenError, UnsupportedAlgorithmError, excerpt
+from .errors import InvalidSignatureError, MalformedTokenError, UnsupportedAlgorithmError
 from .strict_json import StrictJsonError, parse_object
+from .text import excerpt
 
 # The only algorithm that Cognito signs with, and so the only one that exists here. RFC 8725 §3.1
 ALGORITHM = "RS256"
@@ -25,7 +26,7 @@ class PublicKey(Protocol):
 
 
 class UnverifiedToken(NamedTuple):
-    """What a token says, for all we know a lie; only the ``kid`` shows in ``repr``.
+    """What a token says, unverified. Only the ``kid`` shows in ``repr``.
 
     Attributes:
         kid: Which key it says it was signed with.
@@ -75,7 +76,7 @@ def parse_compact(token: str) -> UnverifiedToken:
 
 @lru_cache(maxsize=32)
 def _header(part: str) -> tuple[str, bool]:
-    """Return a header's ``kid`` and whether its ``typ`` is an access token's; every token of one key has the same header."""
+    """Return a header's ``kid``, and whether its ``typ`` is an access token's. All tokens of one key have one header."""
     header = _object(part, "header")
 
     # "the algorithm … MUST be one that the application expects" RFC 8725 §3.1. First, so that "none" is called that.
@@ -84,7 +85,7 @@ def _header(part: str) -> tuple[str, bool]:
             f"The token's alg has to be RS256; it is {excerpt(header['alg']) if 'alg' in header else 'absent'}."
         )
     # "If any of the listed extension Header Parameters are not understood and supported by the recipient, then the JWS
-    # is invalid." RFC 7515 §4.1.11. We understand none; b64 (RFC 7797) and zip (RFC 7516) change what is signed.
+    # is invalid." RFC 7515 §4.1.11. The gateway supports none; b64 (RFC 7797) and zip (RFC 7516) change what is signed.
     for name in ("crit", "zip"):
         if name in header:
             raise MalformedTokenError(f"The token's header has '{name}', which this gateway does not accept.")

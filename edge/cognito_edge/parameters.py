@@ -1,4 +1,4 @@
-"""The three SSM parameters -> the configuration that requests are judged by (contract C5)  pure."""
+"""The three SSM parameters -> the configuration that requests are judged by (contract C5)."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -111,8 +111,8 @@ def _check_issuers_of_routes(policy: Policy, pools: list[Pool]) -> None:
     known = {name for pool in pools for name in (pool.pool_id, *pool.issuers)}
     faults = [
         f"{route.name}: issuers: {name!r} is no user_pool_id or issuer of this gateway; those are {', '.join(sorted(known))}"
-        for group in policy.groups
-        for route in group.routes
+        for rules in policy.rules
+        for route in rules.routes
         for name in sorted(route.issuers or ())
         if name not in known
     ]

@@ -1,4 +1,4 @@
-"""The body's SHA-256, also where the edge cannot see the body  pure."""
+"""The body's SHA-256, also where the edge cannot see the body."""
 
 import hashlib
 import re
@@ -6,13 +6,14 @@ import re
 import pybase64
 
 from .cloudfront import Request
-from .errors import BodyTooLargeError, MalformedRequestError, excerpt
+from .errors import BodyTooLargeError, MalformedRequestError
 from .sigv4 import EMPTY_SHA256
+from .text import excerpt
 
 _SHA256_HEX = re.compile(r"[0-9A-Fa-f]{64}")
 
-# Methods whose body CloudFront is known to show to an edge function. Of others (DELETE: anomalyco/sst#6427) only the
-# headers tell that there is one.
+# Methods whose body CloudFront shows to an edge function. For others (DELETE: anomalyco/sst#6427) only the headers show
+# that the request has one.
 _EXPOSED = frozenset({"POST", "PUT", "PATCH"})
 
 

@@ -1,8 +1,4 @@
-"""Percent-encoding  pure (RFC 3986 §2.1).
-
-What ``urllib.parse`` does, and no more: that module brings IP addresses and Unicode's tables along, three milliseconds of a cold
-start.
-"""
+"""Percent-encoding (RFC 3986 §2.1), without importing ``urllib.parse``."""
 
 import re
 from binascii import unhexlify

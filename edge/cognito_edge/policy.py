@@ -1,7 +1,6 @@
-"""Who may do what: routes, rules, CORS, cut-offs, and which rule decides about a path  pure.
+"""Who may do what: routes, rules, CORS, cut-offs, and which rule decides about a path.
 
-Made once per version of the policy document (``policy_document.py``), into tries whose walk costs one dictionary look-up
-per path segment, however many routes there are.
+``policy_document.py`` makes it, once for each version of the document.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,7 +38,7 @@ class Route(NamedTuple):
     issuers: frozenset[str] | None = None
 
     def takes(self, method: str) -> bool:
-        """Say whether the rule is about *method*. HEAD follows GET; any other spelling of a method is none."""
+        """Say whether the rule is about *method*, in exactly this spelling. HEAD follows GET."""
         if self.methods is None:
             return method in METHODS
         return method in self.methods or (method == "HEAD" and "GET" in self.methods)
@@ -92,8 +91,8 @@ class CutOff(NamedTuple):
 NO_CUT_OFF = CutOff()
 
 
-class RouteGroup(NamedTuple):
-    """All routes of one path pattern.
+class PathRules(NamedTuple):
+    """All rules of one path pattern.
 
     Attributes:
         pattern: As written, for example ``/admin/*``.
@@ -113,7 +112,7 @@ class RouteGroup(NamedTuple):
         """Return the first route that takes *method*.
 
         Raises:
-            MethodNotAllowedError: None does; a later, broader group is never looked at.
+            MethodNotAllowedError: No route does. A later, broader pattern is never looked at.
         """
         for route in self.routes:
             if route.takes(method):
@@ -122,130 +121,86 @@ class RouteGroup(NamedTuple):
         raise MethodNotAllowedError(f"{method} is not allowed here; {allow} are.", allow=self.allow)
 
 
-# Paths whose group is remembered; at 8 KB each, what anyone can make us hold stays below 2 MB.
-_MAX_DECIDED = 256
-
-_DEFAULT_GROUP = RouteGroup("(default)", (), below=True, routes=(DEFAULT_ROUTE,), allow=METHODS)
+_DEFAULT_RULES = PathRules("(default)", (), below=True, routes=(DEFAULT_ROUTE,), allow=METHODS)
 
 
-class _Node:
-    """One segment of a trie over patterns; numbers are group numbers, the smallest wins."""
+class _Patterns:
+    """Finds the first pattern that matches, when names are compared as *fold* leaves them."""
 
-    __slots__ = ("below", "children", "exact")
+    def __init__(self, rules: Sequence[PathRules], fold: Callable[[str], str]) -> None:
+        self._none = len(rules)
+        self._exact: dict[Segments, int] = {}
+        self._below: dict[Segments, int] = {}
+        for number, each in enumerate(rules):
+            patterns = self._below if each.below else self._exact
+            patterns.setdefault(tuple(map(fold, each.segments)), number)
+        self._longest = max(map(len, self._below), default=0)
 
-    def __init__(self, none: int) -> None:
-        self.children: dict[str, _Node] = {}
-        self.below = none
-        self.exact = none
-
-
-class _Trie:
-    """Patterns by segment."""
-
-    def __init__(self, groups: Sequence[RouteGroup], fold: Callable[[str], str]) -> None:
-        self._none = len(groups)
-        self._root = _Node(self._none)
-        for number, group in enumerate(groups):
-            node = self._root
-            for segment in group.segments:
-                node = node.children.setdefault(fold(segment), _Node(self._none))
-            if group.below:
-                node.below = min(node.below, number)
-            else:
-                node.exact = min(node.exact, number)
-
-    def find(self, segments: Segments) -> int:
-        """Return the number of the first group whose pattern matches, or the number of groups if none does."""
-        node = self._root
-        best = node.below
-        for segment in segments:
-            child = node.children.get(segment)
-            if child is None:
-                return best
-            node = child
-            best = min(best, node.below)
-        return min(best, node.exact)
+    def first(self, segments: Segments) -> int:
+        """Return the number of the first pattern that matches, or the number of patterns if none does."""
+        found = self._exact.get(segments, self._none)
+        for length in range(min(len(segments), self._longest) + 1):
+            found = min(found, self._below.get(segments[:length], self._none))
+        return found
 
 
 class Policy:
-    """A parsed policy document; a class because the tries are built once and hidden. Nothing changes what it says."""
-
-    __slots__ = (
-        "_decided",
-        "_exact",
-        "_fold_keys",
-        "_folded",
-        "_mixed_case",
-        "cors",
-        "cut_off",
-        "groups",
-        "issuers",
-        "leeway_s",
-    )
+    """A parsed policy document."""
 
     def __init__(
         self,
-        groups: tuple[RouteGroup, ...] = (),
+        rules: tuple[PathRules, ...] = (),
         issuers: tuple[Issuer, ...] = (),
         cors: Cors | None = None,
         leeway_s: int = 0,
         cut_off: CutOff = NO_CUT_OFF,
     ) -> None:
-        self.groups = groups
+        self.rules = rules
         self.issuers = issuers
         self.cors = cors
         self.leeway_s = leeway_s
         self.cut_off = cut_off
-        keys = [(tuple(fold(s) for s in group.segments), group.below) for group in groups]
-        self._exact = _Trie(groups, str)
-        self._folded = _Trie(groups, fold)
-        self._fold_keys: tuple[object, ...] = (*keys, None)
-        self._mixed_case = any(key[0] != group.segments for key, group in zip(keys, groups, strict=True))
-        self._decided: dict[str, RouteGroup] = {}
+        self._as_written = _Patterns(rules, str)
+        self._folded = _Patterns(rules, fold)
+        # Two patterns that differ in case alone are one to a server that ignores case.
+        self._folded_patterns = [(tuple(map(fold, each.segments)), each.below) for each in rules] + [None]
+        self._has_capitals = any(tuple(map(fold, each.segments)) != each.segments for each in rules)
 
-    def group_for(self, target: Target) -> RouteGroup:
-        """Return the group of routes that decides about a target.
+    def rules_for(self, target: Target) -> PathRules:
+        """Return the rules that decide about a target: those of the first pattern that matches.
 
         Raises:
-            AmbiguousPathError: Another reading of its path than the one that counts falls to another group.
+            AmbiguousPathError: Another reading of its path than the one that counts falls to another pattern.
         """
-        group = self._decided.get(target.path)
-        if group is None:
-            group = self._group_for(target.readings)
-            if len(self._decided) >= _MAX_DECIDED:
-                self._decided.clear()
-            self._decided[target.path] = group
-        return group
-
-    def _group_for(self, readings: Sequence[Reading]) -> RouteGroup:
-        number = self._exact.find(readings[0].segments)
-        # A path with one reading in lower case can fall to another group only where patterns have upper case.
-        if self._mixed_case or len(readings) > 2 or readings[0].segments != readings[1].segments:
+        readings = target.readings
+        number = self._as_written.first(readings[0].segments)
+        # Skip plain lower-case paths: only a pattern with capitals could match differently.
+        if self._has_capitals or len(readings) > 2 or readings[0].segments != readings[1].segments:
             for reading in readings:
                 if not self._falls_to(number, reading) and not self._is_spelt_so(number, reading):
                     raise AmbiguousPathError(
                         "The path could be read as one that another rule protects: mind escapes, upper-case and look-alike "
                         "letters, ';', '+', '?', '#', a suffix such as '.json', and a '/', '.' or space at either end of a name."
                     )
-        return self.groups[number] if number < len(self.groups) else _DEFAULT_GROUP
+        return self.rules[number] if number < len(self.rules) else _DEFAULT_RULES
 
     def _falls_to(self, number: int, reading: Reading) -> bool:
         if reading.folded:
-            return self._fold_keys[self._folded.find(reading.segments)] == self._fold_keys[number]
-        return self._exact.find(reading.segments) == number
+            return self._folded_patterns[self._folded.first(reading.segments)] == self._folded_patterns[number]
+        return self._as_written.first(reading.segments) == number
 
     def _is_spelt_so(self, number: int, reading: Reading) -> bool:
-        """Say whether a reading falls elsewhere only for what the rule's own pattern spells.
+        """Say whether a reading falls elsewhere only because of how the rule's own pattern is spelt.
 
-        Who writes a rule for ``/favicon.ico`` means that very name: it is judged as written, and what follows it in every way.
+        A rule for ``/favicon.ico`` means that very name. It is judged as written, and what follows it in every reading.
         """
-        if number == len(self.groups):
+        if number == len(self.rules):
             return False
         segments, folded = reading
-        as_written = self.groups[number].segments
+        as_written = self.rules[number].segments
         if not as_written or not is_settled(as_written):
             return False
-        exact_names, folded_names = spellings((as_written,), len(self.groups[number].pattern))
+        exact_names, folded_names = spellings((as_written,), len(self.rules[number].pattern))
         names_of = folded_names if folded else exact_names
         own = next(iter(names_of))
         return any(

@@ -1,6 +1,6 @@
-"""Every way in which a server could read a canonical path  pure.
+"""Every way in which a server could read a canonical path.
 
-A path is refused which one of the other readings would put under another rule than the one that counts (``policy.py``).
+``policy.py`` refuses a path of which some reading falls to another rule than the reading that counts.
 """
 
 import re
@@ -10,11 +10,11 @@ from typing import NamedTuple
 from .errors import AmbiguousPathError
 from .percent import percent_decode
 
-# How often an escape may be escaped (%2525252F). Each level costs one pass, and nobody nests on purpose.
+# How often an escape may be escaped (%2525252F). Each level costs one pass.
 MAX_NESTED_ESCAPES = 5
 
-# How many characters all readings of a path may have. A path as people write it has a few dozen readings at most; eight
-# kilobytes of special characters shall not keep a request waiting.
+# How many characters all readings of a path may have together. A usual path has a few dozen readings at most. This bounds
+# what eight kilobytes of special characters cost.
 MAX_READING_CHARACTERS = 65_536
 
 Segments = tuple[str, ...]
@@ -81,7 +81,7 @@ def plausible_readings(path: str) -> tuple[Reading, ...]:
 
 
 def spellings(decoded: Iterable[Segments], length: int) -> tuple[Collection[Segments], Collection[Segments]]:
-    """Return what readers make of decoded names, and what those do who fold them; each beginning with the names as they are.
+    """Return what readers make of decoded names, and what readers who fold them do. Each begins with the names as they are.
 
     Args:
         decoded: The names, decoded in one way or several.
@@ -109,7 +109,7 @@ def _variants(decoded: Iterable[Segments], length: int) -> Collection[Segments]:
 
 
 def _plain_readings(path: str) -> tuple[Reading, ...]:
-    """Return the readings of a plain path, or of ``/``: the short way to what ``plausible_readings`` finds."""
+    """Return what ``plausible_readings`` finds for a plain path or ``/``, in a shorter way."""
     lower = path.lower()
     segments = tuple(path[1:].split("/"))
     folded = segments if lower == path else tuple(lower[1:].split("/"))
@@ -122,7 +122,7 @@ def _plain_readings(path: str) -> tuple[Reading, ...]:
 
 
 # White space and control characters, which readers trim in different measure: Unicode's, and the byte order mark, which is
-# white space to JavaScript. Before a final one `$` matches in many routers' regular expressions.
+# white space to JavaScript. Before a final one ``$`` matches in many routers' regular expressions.
 _BLANKS = (
     "".join(map(chr, (*range(0x21), *range(0x7F, 0xA1), *range(0x2000, 0x200B))))
     + "\u1680\u2028\u2029\u202f\u205f\u3000\ufeff"
@@ -169,7 +169,7 @@ def _text(data: bytes) -> str:
 
 
 def _without_end(segments: Segments) -> Segments:
-    """Stop at a decoded ``?`` or ``#``, as who builds a URL of a decoded path does."""
+    """Stop at a decoded ``?`` or ``#``, as a server does that builds a URL of a decoded path."""
     for number, segment in enumerate(segments):
         if (end := _END.search(segment)) is not None:
             return (*segments[:number], segment[: end.start()])
@@ -208,7 +208,7 @@ def _with_last(segments: Segments, name: str) -> Segments:
     return (*segments[:-1], name) if name.strip(".") or not name else segments
 
 
-# In the order in which one prepares for another; a reader makes some of them.
+# A reader makes some of these changes, in this order.
 _CHANGES = (
     *(_without_end, _without_parameters, _with_spaces, _trimmed, _without_suffix, _without_suffixes),
     _trimmed,
@@ -243,7 +243,7 @@ def _compatible(text: str) -> str:
     """Return the text in Unicode's compatible composed form (NFKC)."""
     if text.isascii():
         return text
-    from unicodedata import normalize  # noqa: PLC0415  few paths need it, and every cold start would wait for it
+    from unicodedata import normalize  # noqa: PLC0415  few paths need it
 
     return normalize("NFKC", text)
 

@@ -1,4 +1,4 @@
-"""A refusal -> the response that explains it: problem+json, or a page for a person (RFC 9457, RFC 6750 §3)  pure."""
+"""A refusal -> the response that explains it: problem+json, or a page for a person (RFC 9457, RFC 6750 §3)."""
 
 import json
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any
 from .cloudfront import Request, response
 from .errors import AuthenticationError, AuthorizationError, GatewayError, MethodNotAllowedError, UnavailableError
 
-# A name, not a place: RFC 9457 §3.1.1 wants a URI that says which problem this is. docs/refusals.md explains each.
+# RFC 9457 §3.1.1 wants a URI that names the problem. docs/refusals.md explains each.
 PROBLEM_TYPE = "urn:cognito-edge-gateway:problem:"
 
 _REASONS = {
@@ -45,7 +45,7 @@ def refuse(
     Args:
         error: Why.
         request: The request, or None if not even that could be read.
-        host: What the viewer called us; names the protection space.
+        host: What the viewer called this gateway: the name of the protection space.
         resource_metadata: Where OAuth clients learn how to sign in, or None.
         cors: CORS headers to add.
     """
@@ -83,7 +83,7 @@ def refuse(
 
 def _page(error: GatewayError, request_id: str) -> str:
     """Write the refusal for a person; every value is escaped."""
-    import html  # noqa: PLC0415  few requests need it, and every cold start would wait for it
+    import html  # noqa: PLC0415  few requests need it
 
     return _PAGE.format(
         title=html.escape(error.title),

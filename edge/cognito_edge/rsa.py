@@ -1,6 +1,6 @@
-"""RS256 with OpenSSL, through ``cryptography``: a public key made once, and its checks  pure.
+"""RS256 with OpenSSL, through ``cryptography``: a public key made once, and its checks.
 
-The dearest import of a cold start, and therefore only done by ``jwks.load_crypto``, while SSM answers.
+Importing it is slow: ``jwks.load_crypto`` does it while SSM answers.
 """
 
 from cryptography.exceptions import InvalidSignature
@@ -13,7 +13,7 @@ _HASH = SHA256()
 
 
 class RsaPublicKey:
-    """An RSA key that checks RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518 §3.3); a class because the key is made once."""
+    """An RSA key that checks RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518 §3.3)."""
 
     __slots__ = ("_key",)
 

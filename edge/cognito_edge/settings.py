@@ -1,4 +1,4 @@
-"""``settings.json``: what a deployed version knows before it has asked anyone (contract C4)  pure.
+"""``settings.json``: what a deployed version knows before it has asked anyone (contract C4).
 
 Edge functions have no environment variables, so the bundle carries this file. The bundle builder refuses what is
 wrong here; at run time unknown keys are ignored, so that an older version never stumbles over a newer file.
@@ -22,11 +22,11 @@ class Settings(NamedTuple):
         policy_required: True: an absent policy is a broken one. False: no policy means any valid ID token.
         domain_name: The viewer-facing host name, or None for the distribution's own.
         signing: ``sigv4``: this function signs for the function URL. ``oac``: CloudFront's origin access control does.
-        resource: The protected resource's URL (RFC 9728 §2): published for OAuth clients that discover, and what access
-            tokens have to be bound to that are bound to a resource; None: neither.
+        resource: The protected resource's URL (RFC 9728 §2), published for OAuth clients. An access token that is bound to
+            a resource has to be bound to this one. None: neither.
         authorization_servers: Issuers to publish with it, or None for the user pools' own.
-        expected_user_pool_id: The pool that the parameters most likely name, or None: a cold start then reads its keys while
-            it reads the parameters. Nothing else follows from it; what counts is the parameter.
+        expected_user_pool_id: The pool that the parameters most likely name, or None. A cold start reads its keys while it
+            reads the parameters. Only the parameter decides which pool is trusted.
         settings_lifetime_s: Seconds until the parameters are read again, before jitter of 20 %.
         settings_max_stale_s: Seconds for which the last good parameters outlive failing reads.
         keys_lifetime_s: Seconds until a pool's keys are read again.
@@ -60,7 +60,7 @@ class Settings(NamedTuple):
 _KNOWN = Settings._fields
 _REQUIRED = tuple(name for name in _KNOWN if name not in Settings._field_defaults)
 
-# (lowest, highest) of every number, both allowed. Units stand in the class's docstring.
+# (lowest, highest) of every number, both allowed.
 _RANGES: dict[str, tuple[float, float]] = {
     "settings_lifetime_s": (1, 3_600),
     "settings_max_stale_s": (0, 604_800),
@@ -76,7 +76,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 _WHOLE = frozenset({"max_answer_bytes", "max_token_bytes", "verified_tokens"})
 
 # SSM: "a parameter name can't be prefixed with aws or ssm", letters, digits and .-_/ ; ours starts with a slash.
-# Texts, all of these: most are never needed, and to compile one takes a tenth of a millisecond of every cold start.
+# Patterns stay texts: compiling one takes a tenth of a millisecond of a cold start, and most are never needed.
 _PREFIX = r"(?:/[A-Za-z0-9_.-]+)+"
 _RESERVED_PREFIXES = ("/aws", "/ssm")
 _REGION = r"[a-z]{2}(?:-[a-z]+)+-[0-9]+"

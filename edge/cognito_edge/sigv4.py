@@ -1,4 +1,4 @@
-"""AWS Signature Version 4: the specification's four stages, each public  pure.
+"""AWS Signature Version 4: the specification's four stages, each public.
 
 Source: IAM user guide, "Create a signed AWS API request"
 (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html).
@@ -21,9 +21,6 @@ ALGORITHM = "AWS4-HMAC-SHA256"
 
 _UNRESERVED_PATH = re.compile(r"[A-Za-z0-9._~/-]*")
 _PATH_ESCAPES = escapes(b"/")
-
-# What SHA-256 takes in at a time, and so the length of an HMAC's padded key.
-_BLOCK_BYTES = 64
 
 # SHA-256 of no bytes.
 EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -50,9 +47,6 @@ class CanonicalHeaders(NamedTuple):
 
     lines: str
     names: str
-
-
-NO_HEADERS = CanonicalHeaders("", "")
 
 
 def canonical_uri(path: str) -> str:
@@ -124,7 +118,7 @@ def string_to_sign(amz_date: str, scope: str, request: str) -> str:
 
 @lru_cache(maxsize=16)
 def signing_key(secret_access_key: str, date: str, region: str, service: str) -> bytes:
-    """Stage 3: derive the key for one day, region and service; kept, since it changes once a day.
+    """Stage 3: derive the key for one day, region and service. Kept: it changes once a day.
 
     Args:
         secret_access_key: The secret half of the credentials.
@@ -140,22 +134,7 @@ def signing_key(secret_access_key: str, date: str, region: str, service: str) ->
 
 def signature(key: bytes, to_sign: str) -> str:
     """Stage 4: return the lower-case hex signature, HMAC-SHA256 under *key*."""
-    inner, outer = _keyed(key)
-    inner, outer = inner.copy(), outer.copy()
-    inner.update(to_sign.encode())
-    outer.update(inner.digest())
-    return outer.hexdigest()
-
-
-@lru_cache(maxsize=16)
-def _keyed(key: bytes) -> "tuple[hashlib._Hash, hashlib._Hash]":
-    """Return HMAC's two hashes, which have taken in the padded key and nothing else (RFC 2104 §2).
-
-    Copies of them take less than half as long as ``hmac.digest``, which begins with the key each time.
-    """
-    padded = (hashlib.sha256(key).digest() if len(key) > _BLOCK_BYTES else key).ljust(_BLOCK_BYTES, b"\0")
-    inner, outer = (hashlib.sha256(bytes(byte ^ pad for byte in padded)) for pad in (0x36, 0x5C))
-    return inner, outer
+    return hmac.digest(key, to_sign.encode(), "sha256").hex()
 
 
 def format_amz_date(now: int) -> str:
@@ -167,50 +146,12 @@ def format_amz_date(now: int) -> str:
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
 
 
-class Stamp(NamedTuple):
-    """What all requests of one second have in common.
-
-    Attributes:
-        headers: The headers to add: the date, and the session token if there is one.
-        canonical: The same as the signature covers them.
-        amz_date: The date.
-        scope: ``YYYYMMDD/region/service/aws4_request``.
-        key: The signing key.
-        credential: The access key id and the scope.
-    """
-
-    headers: tuple[tuple[str, str], ...]
-    canonical: CanonicalHeaders
-    amz_date: str
-    scope: str
-    key: bytes
-    credential: str
-
-    def __repr__(self) -> str:
-        return f"Stamp({self.amz_date})"
-
-
-@lru_cache(maxsize=8)
-def stamp(credentials: Credentials, region: str, service: str, now: int) -> Stamp:
-    """Prepare to sign at *now*, whole seconds since the epoch."""
-    amz_date = format_amz_date(now)
-    date = amz_date[:8]
-    headers = [("x-amz-date", amz_date)]
-    if credentials.session_token:
-        headers.append(("x-amz-security-token", credentials.session_token))
-    scope = f"{date}/{region}/{service}/aws4_request"
-    key = signing_key(credentials.secret_access_key, date, region, service)
-    credential = f"{credentials.access_key_id}/{scope}"
-    return Stamp(tuple(headers), canonical_headers(headers), amz_date, scope, key, credential)
-
-
 def sign(
     *,
     method: str,
     path: str,
     query: str,
-    headers: CanonicalHeaders,
-    last: CanonicalHeaders = NO_HEADERS,
+    headers: Iterable[tuple[str, str]],
     payload_hash: str,
     credentials: Credentials,
     region: str,
@@ -223,19 +164,23 @@ def sign(
         method: HTTP method.
         path: The path as sent.
         query: The query as sent.
-        headers: Headers to sign, ``host`` among them, whose names all come before ``x-amz-date``.
-        last: Further headers to sign, whose names all come after ``x-amz-security-token``.
+        headers: (name, value) of every header to sign, ``host`` among them; names in lower case, each once.
         payload_hash: Lower-case hex SHA-256 of the body.
         credentials: Whose request it is.
         region: The called service's region.
         service: Its signing name.
         now: Seconds since the epoch; the receiver allows five minutes.
     """
-    prepared = stamp(credentials, region, service, int(now))
-    middle = prepared.canonical
-    names = f"{headers.names};{middle.names};{last.names}" if last.names else f"{headers.names};{middle.names}"
-    covered = CanonicalHeaders(headers.lines + middle.lines + last.lines, names)
+    amz_date = format_amz_date(int(now))
+    date = amz_date[:8]
+    added = [("x-amz-date", amz_date)]
+    if credentials.session_token:
+        added.append(("x-amz-security-token", credentials.session_token))
+    covered = canonical_headers([*headers, *added])
     request = canonical_request(method, path, query, covered, payload_hash)
-    value = signature(prepared.key, string_to_sign(prepared.amz_date, prepared.scope, request))
-    authorization = f"{ALGORITHM} Credential={prepared.credential}, SignedHeaders={names}, Signature={value}"
-    return [*prepared.headers, ("authorization", authorization)]
+    scope = f"{date}/{region}/{service}/aws4_request"
+    key = signing_key(credentials.secret_access_key, date, region, service)
+    value = signature(key, string_to_sign(amz_date, scope, request))
+    credential = f"{credentials.access_key_id}/{scope}"
+    authorization = f"{ALGORITHM} Credential={credential}, SignedHeaders={covered.names}, Signature={value}"
+    return [*added, ("authorization", authorization)]

@@ -1,4 +1,4 @@
-"""JSON that can be read in one way only: an object, no duplicate names, no NaN, no lone surrogates  pure.
+"""JSON that can be read in one way only: an object, no duplicate names, no NaN, no lone surrogates.
 
 Two parsers that disagree about a document are the oldest way around a check: what the gateway judges has to be what
 the backend reads.
@@ -65,7 +65,7 @@ def parse_object(data: bytes) -> dict[str, Any]:
         if text.count("[") + text.count("{") > MAX_DEPTH and _is_deeper_than(MAX_DEPTH, value):
             raise StrictJsonError(f"nested more than {MAX_DEPTH} levels deep")
         if "\\" in text and _SURROGATE_ESCAPE.search(data):
-            # "\ud800" alone is legal JSON and no Unicode text: no two servers agree on what it is. RFC 8259 §8.2
+            # "\ud800" alone is legal JSON and not Unicode text: servers disagree on what it is. RFC 8259 §8.2
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except StrictJsonError:
         raise

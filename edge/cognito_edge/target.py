@@ -1,14 +1,15 @@
-"""Path and query in canonical form: the one that is judged, signed and sent  pure.
+"""Path and query in canonical form: the one that is judged, signed and sent.
 
-Every plausible reading of SigV4 maps it to the same string, so that no server behind us computes another signature.
+Every plausible reading of SigV4 maps it to the same string, so that no server behind the gateway computes another signature.
 """
 
 import re
 from typing import NamedTuple
 
-from .errors import MalformedUrlError, excerpt
+from .errors import MalformedUrlError
 from .percent import escapes, percent_decode, percent_encode
 from .readings import PLAIN_PATH, Reading, plausible_readings
+from .text import excerpt
 
 # "URI + query string" of an edge function's answer: fewer than 8,192 characters. CloudFront: restrictions on all edge
 # functions. Whether "?" counts is not said, so it does here.
@@ -40,27 +41,11 @@ def canonical_target(uri: str, querystring: str) -> Target:
         MalformedUrlError: The URL cannot be read; the message says which part, where and why.
         AmbiguousPathError: Servers could read the path in dangerously different ways.
     """
-    known = _known.get((uri, querystring))
-    if known is not None:
-        return known
     query = canonical_query(querystring)
     path = canonical_path(uri)
     check_length(path, query)
-    readings = plausible_readings(path)
-    target = Target(path, query, readings)
-    if len(uri) + len(querystring) <= _MAX_KNOWN_CHARACTERS and len(readings) <= _MAX_KNOWN_READINGS:
-        if len(_known) >= _MAX_KNOWN:
-            _known.clear()
-        _known[uri, querystring] = target
-    return target
+    return Target(path, query, plausible_readings(path))
 
-
-# Most requests ask for what others asked for before. Anyone may ask for anything, so few targets are kept, and small ones:
-# of 128 characters and four readings (two of them for "/x/"), which is 12 KB at most.
-_known: dict[tuple[str, str], Target] = {}
-_MAX_KNOWN = 256
-_MAX_KNOWN_CHARACTERS = 128
-_MAX_KNOWN_READINGS = 4
 
 # A query that is canonical already and escapes nothing.
 _PLAIN_QUERY = re.compile(r"[A-Za-z0-9._~-]+=[A-Za-z0-9._~-]*(?:&[A-Za-z0-9._~-]+=[A-Za-z0-9._~-]*)*")
@@ -80,7 +65,7 @@ def canonical_path(uri: str) -> str:
     """Return the path as it is matched, signed and sent.
 
     Bytes that are no RFC 3986 pchar are escaped, as is a ``:`` before a ``/``; escapes get upper-case hex, ``//`` becomes
-    ``/``. Legal escapes stay as they are: what ``%2F`` means is the backend's business.
+    ``/``. Legal escapes stay as they are: the backend decides what ``%2F`` means.
 
     Args:
         uri: The event's ``uri``: the raw path, with or without escapes.
@@ -127,7 +112,7 @@ def canonical_query(querystring: str) -> str:
         if broken := _BROKEN_ESCAPE.search(data):
             raise MalformedUrlError(_broken("query", data, broken.start()))
         querystring = "&".join(_canonical_pair(pair) for pair in data.split(b"&") if pair)
-    # A signature or token in the query would compete with ours: SigV4 reads X-Amz-* from either place.
+    # A signature or token in the query would compete with the gateway's: SigV4 reads X-Amz-* from either place.
     if "x-amz-" in querystring.lower():
         for pair in querystring.split("&"):
             if pair.lower().startswith("x-amz-"):

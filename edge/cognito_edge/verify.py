@@ -1,14 +1,15 @@
-"""``verify``: signature first, then every claim (RFC 7519 §7.2)  pure."""
+"""``verify``: signature first, then every claim (RFC 7519 §7.2)."""
 
 from .claims import VerifiedClaims, check_claims
-from .errors import MissingClaimError, UnknownKeyError, WrongIssuerError, excerpt
+from .errors import MissingClaimError, UnknownKeyError, WrongIssuerError
 from .jwks import KeySet
 from .jws import UnverifiedToken, check_signature
 from .parameters import Configuration, Pool
+from .text import excerpt
 
 
 def trusted_pool(token: UnverifiedToken, configuration: Configuration) -> Pool:
-    """Return the pool that the unverified ``iss`` names; its keys alone may verify the token.
+    """Return the pool that the unverified ``iss`` names. Only its keys may verify the token.
 
     A key map shared by all pools would let one pool sign for another. RFC 8725 §3.8: "the application MUST validate that
     the cryptographic keys used for the cryptographic operations in the JWT belong to the issuer."
@@ -18,11 +19,16 @@ def trusted_pool(token: UnverifiedToken, configuration: Configuration) -> Pool:
         MissingClaimError: There is no ``iss``.
     """
     if "iss" not in token.claims:
-        raise MissingClaimError("The token has no iss claim.")
+        raise MissingClaimError("The token has no iss claim.", claim="iss")
     issuer = token.claims["iss"]
     pool = configuration.pools_by_issuer.get(issuer) if isinstance(issuer, str) else None
     if pool is None:
-        raise WrongIssuerError(f"The token's iss has to be this gateway's user pool; it is {excerpt(issuer, 120)}.")
+        raise WrongIssuerError(
+            f"The token's iss has to be this gateway's user pool; it is {excerpt(issuer, 120)}.",
+            claim="iss",
+            expected=tuple(configuration.pools_by_issuer),
+            actual=issuer,
+        )
     return pool
 
 

@@ -1,11 +1,24 @@
-"""What every test of the edge gets: a gateway with patience."""
+"""A gateway for every test of the edge, and the services that it reads."""
 
 import pytest
 
-from tests.support.fakes import make_settings, make_system
+from tests.support.fake_aws import FakeAws
+from tests.support.gateways import make_system
+
+
+@pytest.fixture
+def aws(monkeypatch):
+    """SSM and Cognito on loopback, found through the SDKs' own environment variables."""
+    fake = FakeAws()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", fake.url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "session-token/+==")
+    yield fake
+    fake.close()
 
 
 @pytest.fixture
 def gateway(aws):
-    """A gateway as everybody's, with the patience that a busy machine asks for."""
-    return make_system(make_settings(attempt_timeout_s=2))
+    """A gateway that is set up and has read nothing yet."""
+    return make_system()

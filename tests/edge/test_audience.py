@@ -2,8 +2,9 @@
 
 import pytest
 
-from tests.support.fakes import Pool, compact, is_forwarded, problem_of
-from tests.support.reference_signers import make_offline_system
+from tests.support.events import is_forwarded, problem_of
+from tests.support.gateways import make_offline_system
+from tests.support.keys_and_tokens import Pool, compact
 
 POOL = Pool()
 HERE = "https://api.example.com/mcp"
@@ -49,7 +50,7 @@ def test_a_token_bound_to_another_resource_is_refused(audience):
 
 
 def test_a_token_whose_audience_is_null_is_refused():
-    """It carries `aud`, and the resource is not in it."""
+    """It carries ``aud``, and the resource is not in it."""
     claims = {**POOL.access_claims(), "aud": None}
     result = SYSTEM(
         uri="/mcp", token=compact(POOL.key(POOL.access_kid), {"kid": POOL.access_kid, "alg": "RS256"}, claims)

@@ -1,4 +1,4 @@
-"""edge/cognito_edge/bearer.py: the one token of one Authorization header (RFC 6750 section 2.1), or why there is none."""
+"""edge/cognito_edge/bearer.py: the one token of one Authorization header (RFC 6750 section 2.1), or why it has none."""
 
 import pytest
 from cognito_edge.bearer import bearer_token

@@ -1,4 +1,4 @@
-"""edge/cognito_edge/cloudfront.py: the event in, the same event out with what the gateway states; headers that nobody may touch."""
+"""edge/cognito_edge/cloudfront.py: the event in, the same event out with what the gateway states; headers that stay as they are."""
 
 import copy
 import json
@@ -8,8 +8,10 @@ from cognito_edge.cloudfront import Request, is_dropped, response
 from cognito_edge.errors import ConfigurationUnavailableError
 from cognito_edge.target import Target
 
-from tests.support.fakes import CREDENTIALS, DISTRIBUTION, ORIGIN, Pool, headers_of, is_forwarded, make_event
-from tests.support.reference_signers import assert_every_reference_agrees, make_offline_system, wire_form
+from tests.support.events import DISTRIBUTION, ORIGIN, headers_of, is_forwarded, make_event
+from tests.support.gateways import CREDENTIALS, make_offline_system
+from tests.support.keys_and_tokens import Pool
+from tests.support.reference_signers import assert_every_reference_agrees, wire_form
 
 # platform-facts, section 2: "add/change/delete → 502".
 READ_ONLY = (
@@ -57,7 +59,7 @@ DISALLOWED = (
     "client-cert",
     "client-cert-chain",
 )
-# Design, section 5: what may be signed, and nothing else.
+# docs/contracts.md: what may be signed, and nothing else.
 SIGNED = {"host", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256"}
 
 
@@ -188,7 +190,7 @@ def test_an_origin_that_is_no_function_url_is_a_fault_of_the_set_up(system, toke
     assert system(token=token, origin=domain)["status"] == "503"
 
 
-# --- headers that nobody may touch ------------------------------------------------------------------------------------
+# --- headers that stay as they are ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", READ_ONLY)
@@ -345,7 +347,7 @@ def test_other_headers_survive_with_their_repeats_keys_and_order(forward, name, 
     ],
 )
 def test_headers_that_end_at_the_edge_are_dropped_in_any_case_and_with_underscores(name):
-    """Nobody but the gateway says who calls, and nothing says another method, path or host than the one that was judged."""
+    """Only the gateway says who calls, and nothing says another method, path or host than the one that was judged."""
     assert is_dropped(name)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.fakes import headers_of, is_forwarded, problem_of
+from tests.support.events import headers_of, is_forwarded, problem_of
 from tests.support.policy_rig import OWN, gateway_under, token_of
 
 APP = "https://app.example.com"
@@ -30,7 +30,7 @@ def preflight(
 
 
 def cors_of(result: dict) -> dict[str, str]:
-    """Return the CORS headers of an answer, by what follows `access-control-`."""
+    """Return the CORS headers of an answer, by what follows ``access-control-``."""
     return {
         name.removeprefix("access-control-"): value
         for name, value in headers_of(result).items()
@@ -57,7 +57,7 @@ def test_preflight_is_answered_without_a_token_and_without_the_backend():
 )
 @pytest.mark.parametrize("method", ["GET", "DELETE", "NONSENSE"])
 def test_a_preflight_is_answered_alike_for_every_path(uri, method):
-    """Whoever asks has proved nothing: a word list finds no rule, nor which methods it takes."""
+    """The one who asks has proved nothing: a word list finds no rule, nor which methods it takes."""
     assert preflight(POLICY, uri=uri, method=method) == preflight(POLICY, uri="/nothing/of/the/kind")
 
 
@@ -76,7 +76,7 @@ def test_a_preflight_is_answered_alike_for_every_path(uri, method):
     ],
 )
 def test_preflight_of_another_origin_gets_204_and_nothing_that_permits_anything(origin):
-    """Exact comparison: no suffix, no other scheme or port, no other case, not `null`."""
+    """Exact comparison: no suffix, no other scheme or port, no other case, not ``null``."""
     result = preflight(POLICY, origin=origin)
     assert result["status"] == "204"
     assert cors_of(result) == {}
@@ -138,7 +138,7 @@ def test_no_refusal_can_be_read_by_another_page(origin):
 
 
 def test_any_origin_is_answered_with_a_star_and_never_with_credentials():
-    """`*` is harmless as long as cookies never count."""
+    """``*`` is harmless as long as cookies never count."""
     policy = {"cors": {"allow_origins": ["*"]}}
     for result in (preflight(policy, origin=OTHER), gateway_under(policy)(headers={"origin": OTHER})):
         assert cors_of(result)["allow-origin"] == "*"

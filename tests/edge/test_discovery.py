@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from tests.support.fakes import CLIENT_ID, DISTRIBUTION, POOL_ID, Pool, headers_of, is_forwarded, problem_of
-from tests.support.reference_signers import make_offline_system
+from tests.support.events import DISTRIBUTION, headers_of, is_forwarded, problem_of
+from tests.support.gateways import make_offline_system
+from tests.support.keys_and_tokens import CLIENT_ID, POOL_ID, Pool
 
 RESOURCE = "https://api.example.com/mcp"
 ROOT = "/.well-known/oauth-protected-resource"

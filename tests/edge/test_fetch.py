@@ -17,14 +17,14 @@ from types import SimpleNamespace
 import pytest
 from cognito_edge import fetch
 from cognito_edge.fetch import Answer, Call, Client, Endpoint, FetchError, parse_endpoint
-from cognito_edge.roots import AMAZON_ROOTS
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.fakes import rsa_key, wait_until
+from tests.support.keys_and_tokens import rsa_key
+from tests.support.waiting import wait_until
 
 PROJECT = Path(__file__).parents[2]
 PACKAGES = sysconfig.get_paths()["purelib"]
@@ -163,7 +163,7 @@ def test_a_request_is_sent_as_it_is_given(serve):
 
 
 def test_the_caller_can_work_while_the_answer_is_on_its_way(serve):
-    """Starting does not wait: the server can be let go by whoever started."""
+    """Starting does not wait: the caller decides when the server goes on."""
     gate = threading.Event()
 
     def behave(server, connection):
@@ -192,7 +192,7 @@ def test_a_body_that_ends_with_the_connection_is_read(serve):
 
 @pytest.mark.parametrize("status", [b"301 Moved", b"302 Found", b"307 Temporary", b"308 Permanent"])
 def test_redirects_are_not_followed(serve, status):
-    """A redirect is an answer like any other: nobody is led to another host."""
+    """A redirect is an answer like any other, and is not followed."""
     other = serve(answering(http(b"elsewhere")))
     server = serve(answering(http(b"", status, b"Location: http://127.0.0.1:%d/" % other.port)))
     assert get(server).status == int(status[:3])
@@ -279,7 +279,7 @@ def test_time_is_bounded_however_slowly_bytes_come(serve, behave):
 
 
 def test_time_is_bounded_while_a_name_is_resolved(monkeypatch):
-    """Name resolution knows no timeout, so whoever waits does not wait for it."""
+    """Name resolution knows no timeout, so the caller does not wait for it."""
     released = threading.Event()
 
     def slow(*_args, **_kwargs):
@@ -367,7 +367,7 @@ def test_an_answer_that_is_no_whole_http_is_a_fetch_error(serve, answer):
 
 
 def test_a_refused_connection_is_a_fetch_error_at_once():
-    """Nobody listens: the error names the server."""
+    """No server listens: the error names the address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(FetchError, match=f"127.0.0.1:{port}: ConnectionRefusedError"):
@@ -594,7 +594,7 @@ def ask_aws(server, monkeypatch):
 
 def test_aws_is_trusted_by_amazons_roots_alone(serve, aws_certificate, monkeypatch):
     """One connection, whatever the system's own store holds."""
-    monkeypatch.setattr(fetch, "AMAZON_ROOTS", aws_certificate[0].read_text())
+    monkeypatch.setattr(fetch, "AMAZON_ROOTS_FILE", str(aws_certificate[0]))
     monkeypatch.setenv("SSL_CERT_FILE", "/dev/null")
     server = serve(answering(http(b"safe")), aws_certificate[1])
     assert ask_aws(server, monkeypatch).body == b"safe"
@@ -602,7 +602,7 @@ def test_aws_is_trusted_by_amazons_roots_alone(serve, aws_certificate, monkeypat
 
 
 def test_a_root_that_is_newer_than_the_gateway_is_looked_up_in_the_systems_store(serve, aws_certificate, monkeypatch):
-    """Should AWS change its authority, nobody is locked out."""
+    """Should AWS change its authority, callers stay in."""
     monkeypatch.setenv("SSL_CERT_FILE", str(aws_certificate[0]))
     server = serve(answering(http(b"safe")), aws_certificate[1])
     assert ask_aws(server, monkeypatch).body == b"safe"
@@ -619,7 +619,7 @@ def test_a_root_that_neither_knows_is_refused(serve, aws_certificate, monkeypatc
 
 def test_amazons_roots_are_no_way_around_the_systems_store_for_other_hosts(serve, certificate, monkeypatch):
     """They count for AWS's own domain, and for no other."""
-    monkeypatch.setattr(fetch, "AMAZON_ROOTS", certificate[0].read_text())
+    monkeypatch.setattr(fetch, "AMAZON_ROOTS_FILE", str(certificate[0]))
     monkeypatch.setenv("SSL_CERT_FILE", "/dev/null")
     with pytest.raises(FetchError, match="CERTIFICATE_VERIFY_FAILED"):
         get(serve(answering(http(b"unsafe")), certificate[1]))
@@ -627,8 +627,7 @@ def test_amazons_roots_are_no_way_around_the_systems_store_for_other_hosts(serve
 
 def test_the_roots_are_those_that_amazon_publishes():
     """By the SHA-256 fingerprints of amazontrust.com's repository."""
-    end = "-----END CERTIFICATE-----"
-    roots = [ssl.PEM_cert_to_DER_cert(text.strip() + "\n" + end) for text in AMAZON_ROOTS.split(end)[:-1]]
+    roots = ssl.create_default_context(cafile=fetch.AMAZON_ROOTS_FILE).get_ca_certs(binary_form=True)
     assert {hashlib.sha256(root).hexdigest() for root in roots} == {
         "8ecde6884f3d87b1125ba31ac3fcb13d7016de7f57cc904fe1cb97c6ae98196e",
         "1ba5b2aa8c65401a82960118f80bec4f62304d83cec4713a19c39c011ea46db4",

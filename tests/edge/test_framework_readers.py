@@ -7,14 +7,14 @@ from cognito_edge.cloudfront import is_dropped
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.support.fakes import is_forwarded, problem_of
+from tests.support.events import is_forwarded, problem_of
 from tests.support.framework_readers import NAME_READERS, READERS, cgi
 from tests.support.policy_oracle import Ask
 from tests.support.policy_rig import OWN, gateway_under, outcome, token_of
 
 USER = OWN.id_claims(**{"cognito:groups": ["users"]})
 
-# docs/policy.md: read for everybody, write for editors; and a part for admins alone.
+# docs/policy.md: read for everyone, write for editors; and a part for admins alone.
 POLICY = {
     "routes": [
         {"path": "/articles/*", "methods": ["GET"]},
@@ -86,7 +86,7 @@ def test_no_spelling_of_a_resource_lets_somebody_else_write(method, path):
     ],
 )
 def test_what_the_rule_takes_arrives(path, resource):
-    """The accepting half: reading is for everybody, also in a format of one's choice below the rule's path."""
+    """The accepting half: reading is for everyone, also in a format of one's choice below the rule's path."""
     assert ("GET", resource) in what_servers_see("GET", path, {})
 
 
@@ -132,7 +132,7 @@ def test_a_rule_that_spells_a_name_is_met_by_it(pattern, path):
     ],
 )
 def test_a_pattern_with_what_servers_drop_is_met_by_nothing(pattern, path):
-    """To many servers it names something else; `policy.py check` says so."""
+    """To many servers it names something else; ``policy.py check`` says so."""
     assert (
         outcome(gateway_under({"routes": [{"path": pattern, "allow": "anyone"}]}), Ask("GET", path, USER))
         == "ambiguous_path"
@@ -313,7 +313,7 @@ def test_a_name_with_any_character_but_letters_digits_and_hyphens_ends_at_the_ed
 
 
 def test_a_refusal_of_an_odd_path_says_what_to_mind():
-    """The person who meets it has typed `/admin.json`."""
+    """The person who meets it has typed ``/admin.json``."""
     result = SYSTEM(uri="/admin.json", token=TOKEN)
     assert problem_of(result)["code"] == "ambiguous_path"
     assert "suffix such as '.json'" in problem_of(result)["detail"]

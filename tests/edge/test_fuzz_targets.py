@@ -67,7 +67,7 @@ def test_the_token_target_notices_a_strangers_signature(monkeypatch):
 
 def test_the_event_target_notices_an_open_door(monkeypatch):
     """An edge that sent everything on would be found."""
-    monkeypatch.setattr("cognito_edge.gateway.Gateway._authorize", lambda *args: None)
+    monkeypatch.setattr("cognito_edge.gateway.Gateway._authorize", lambda *_, **__: None)
     with pytest.raises(AssertionError):
         fuzz_event.target(b"\0")
 

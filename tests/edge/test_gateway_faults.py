@@ -1,4 +1,4 @@
-"""What happens when SSM or the key endpoint fails: nobody good is signed out, nobody bad gets in, everyone gets an answer.
+"""What happens when SSM or the key endpoint fails: good callers stay in, bad ones stay out, everyone gets an answer.
 
 The fault table of issue "Tokens and keys": each fault at a cold start and later, for parameters and for keys.
 """
@@ -13,22 +13,10 @@ from cognito_edge.gateway import Gateway
 from cognito_edge.http1 import AnswerReader, HttpError
 from cognito_edge.parameters import parse_parameters
 
-from tests.support.fakes import (
-    CREDENTIALS,
-    NOW,
-    PREFIX,
-    Pool,
-    b64url,
-    compact,
-    headers_of,
-    is_forwarded,
-    jwk_of,
-    make_event,
-    make_settings,
-    make_system,
-    problem_of,
-)
-from tests.support.patient_gateway import Faults, patient_system
+from tests.support.events import headers_of, is_forwarded, make_event, problem_of
+from tests.support.fake_aws import PREFIX
+from tests.support.gateways import CREDENTIALS, Faults, make_settings, make_system
+from tests.support.keys_and_tokens import NOW, Pool, b64url, compact, jwk_of
 
 POOL = Pool()
 # Contract C6: every request ends within 5 s, whatever is down.
@@ -53,7 +41,7 @@ DAY_S = 86_400
 @pytest.fixture
 def system(aws):
     """A cold gateway."""
-    return patient_system()
+    return make_system()
 
 
 @pytest.fixture
@@ -80,7 +68,7 @@ def timed(system, **request):
 
 
 def check_unavailable(result, code, internal):
-    """A 503 that says when to come back, blames nobody, and tells the viewer nothing of the inside."""
+    """A 503 that says when to come back, does not blame the caller, and tells the viewer nothing of the inside."""
     assert result["status"] == "503"
     problem = problem_of(result)
     assert problem["code"] == code
@@ -115,7 +103,7 @@ def test_connections_are_reused_for_later_reads(aws, system):
 
 
 def test_a_request_that_needs_no_keys_reads_none(aws, system):
-    """Without a token, with an unreadable one or one of a stranger's pool, nobody asks Cognito."""
+    """Without a token, with an unreadable one or one of a stranger's pool, Cognito is not asked."""
     stranger = Pool("eu-west-1_Stranger1")
     for token in (None, "x.y.z", POOL.id_token().rpartition(".")[0], stranger.id_token()):
         assert system(token=token)["status"] == "401"
@@ -128,7 +116,7 @@ def test_parameters_that_cannot_be_read_at_a_cold_start(faults, mode):
     aws, system = faults.aws, faults.system
     with faults.of("ssm", mode):
         check_unavailable(timed(system, token=good()), "configuration_unavailable", "GetParameters")
-        # Within the cool-down nobody asks again.
+        # Within the cool-down the gateway does not ask again.
         assert code_of(timed(system, token=good(), now=NOW + 9)) == "configuration_unavailable"
         assert aws.ssm.calls == 1
     failure, *requests = system.log
@@ -176,7 +164,7 @@ def test_the_slowest_cold_start_stays_within_the_bound(aws, system):
 
 
 def test_keys_are_waited_for_within_the_requests_5_seconds():
-    """Whichever host is being asked: what is read after that helps nobody."""
+    """Whichever host is being asked: what is read after that comes too late."""
     left = []
 
     def load_keys(_pool, _issuer, _now, deadline):
@@ -252,7 +240,7 @@ def test_a_last_good_value_serves_for_its_written_time_and_no_longer(aws, system
 
 def test_the_maximum_ages_are_settings(aws):
     """Without staleness an outage shows at the end of the lifetime."""
-    system = patient_system(settings_max_stale_s=0, keys_max_stale_s=0, settings_lifetime_s=1, keys_lifetime_s=1)
+    system = make_system(settings_max_stale_s=0, keys_max_stale_s=0, settings_lifetime_s=1, keys_lifetime_s=1)
     assert is_forwarded(system(token=good()))
     aws.cognito.mode = "error"
     assert code_of(system(token=good(), now=NOW + 30)) == "keys_unavailable"
@@ -286,7 +274,7 @@ def rotate(aws):
 
 
 def test_a_rotation_is_found_by_the_first_token_of_the_new_key(aws, system):
-    """Nobody waits an hour for the new key: an unknown kid has the set read again."""
+    """The new key counts at once: an unknown kid has the set read again."""
     assert is_forwarded(system(token=good()))
     rotate(aws)
     assert code_of(system(token=NEW_KEY.id_token(), now=NOW + 10)) == ""
@@ -304,7 +292,7 @@ def test_a_rotation_within_the_cooldown_is_found_at_its_end(aws, system):
 
 
 def test_a_rotation_during_an_outage_is_an_outage(aws, system):
-    """A kid that could be new, while nobody can look: 503, and never a 401."""
+    """A kid that could be new, while the keys cannot be read: 503, and never a 401."""
     assert is_forwarded(system(token=good()))
     rotate(aws)
     aws.cognito.mode = "down"
@@ -374,7 +362,7 @@ def test_one_pools_outage_is_not_another_pools(aws):
         "issuers": [{"user_pool_id": other.pool_id, "client_ids": [other.client_id]}],
     }
     aws.jwks[other.pool_id] = b"{"
-    system = patient_system()
+    system = make_system()
     assert code_of(system(token=other.id_token(), uri="/other/x")) == "keys_unavailable"
     assert code_of(system(token=good())) == ""
     del aws.jwks[other.pool_id]
@@ -420,7 +408,7 @@ def test_a_broken_policy_never_replaces_a_good_one(aws, system, document):
 
 @pytest.mark.parametrize("document", BROKEN_POLICIES)
 def test_a_broken_policy_at_a_cold_start_is_closed(aws, system, document):
-    """With nothing good to fall back on nobody is let in."""
+    """With nothing good to fall back on the gateway lets no one in."""
     aws.policy = document
     check_unavailable(system(token=good()), "configuration_unavailable", "policy")
     assert "policy: " in system.log[-1]["reason"]
@@ -433,14 +421,14 @@ def test_a_missing_or_broken_id_is_like_a_broken_policy(aws, system, name):
     saved = aws.parameters.pop(f"{PREFIX}/{name}")
     assert code_of(system(token=good(), now=NOW + SETTINGS_LIFETIME_S)) == ""
     assert name in next(entry["reason"] for entry in system.log if entry.get("event"))
-    assert code_of(patient_system()(token=good())) == "configuration_unavailable"
+    assert code_of(make_system()(token=good())) == "configuration_unavailable"
     aws.parameters[f"{PREFIX}/{name}"] = saved
     assert code_of(system(token=good(), now=NOW + SETTINGS_LIFETIME_S + 10)) == ""
 
 
 def test_an_absent_policy_where_one_is_required(aws):
     """Deleting the parameter opens nothing: cold it is closed, and warm the last good one stays."""
-    system = patient_system(policy_required=True)
+    system = make_system(policy_required=True)
     check_unavailable(system(token=good()), "configuration_unavailable", "policy")
     aws.policy = {"version": 1, "routes": [{"path": "/admin/*", "groups": ["admins"]}]}
     assert code_of(system(token=good(), uri="/admin/x", now=NOW + 10)) == "missing_group"
@@ -474,7 +462,7 @@ def test_another_pool_replaces_the_first_within_the_lifetime(aws, system):
 @pytest.mark.parametrize("off_s", [-240, 240])
 def test_an_edge_whose_clock_is_four_minutes_off(aws, off_s):
     """Fresh tokens pass in both directions, and the signature carries the edge's own time."""
-    system = patient_system()
+    system = make_system()
     token = POOL.id_token(iat=NOW, auth_time=NOW, exp=NOW + 300)
     result = system(token=token, now=NOW + off_s)
     assert is_forwarded(result)
@@ -548,7 +536,7 @@ def test_a_long_answer_does_not_fill_the_log(aws, monkeypatch):
         raise HttpError("x" * 60_000)
 
     monkeypatch.setattr(AnswerReader, "feed", nonsense)
-    system = patient_system()
+    system = make_system()
     for second in range(3):
         assert system(token=good(), now=NOW + second)["status"] == "503"
     assert max(len(line) for line in system.lines) < 4_000

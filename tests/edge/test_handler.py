@@ -14,20 +14,11 @@ from cognito_edge.handler import build, handler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.fakes import (
-    NOW,
-    PREFIX,
-    REGION,
-    FakeAws,
-    Pool,
-    b64url,
-    headers_of,
-    is_forwarded,
-    make_event,
-    problem_of,
-    wait_until,
-)
-from tests.support.patient_gateway import patient_system
+from tests.support.events import headers_of, is_forwarded, make_event, problem_of
+from tests.support.fake_aws import PREFIX, FakeAws
+from tests.support.gateways import REGION, make_system
+from tests.support.keys_and_tokens import NOW, Pool, b64url
+from tests.support.waiting import wait_until
 
 POOL = Pool()
 GOOD = {"parameter_prefix": PREFIX, "parameter_region": REGION}
@@ -105,7 +96,7 @@ def test_unknown_settings_are_ignored_at_run_time(aws, settings_file, capsys):
     ],
 )
 def test_a_broken_file_is_a_503_that_the_log_explains(aws, settings_file, capsys, content, reason):
-    """Nobody is let in, everyone gets an answer, and the log names the fault; nothing is asked of anyone."""
+    """No one is let in, everyone gets an answer, and the log names the fault. No server is asked."""
     gateway = build(settings_file(content))
     for token in (None, POOL.id_token()):
         result = gateway.handle(make_event(token=token), NOW)
@@ -142,7 +133,7 @@ def test_the_module_reads_settings_beside_the_package():
     assert Path(cognito_edge.handler.__file__).parents[1] / "settings.json" == Path(cognito_edge.handler.SETTINGS_FILE)
 
 
-def test_importing_the_handler_asks_nobody_anything():
+def test_importing_the_handler_asks_no_server_anything():
     """Cold start: no network call, no clock and no crypto at import; those wait for the first request."""
     code = (
         "import socket, sys, time\n"
@@ -280,7 +271,7 @@ def ready():
         patch.setenv("AWS_ENDPOINT_URL", fake.url)
         patch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        system = patient_system()
+        system = make_system()
         assert is_forwarded(system(token=POOL.id_token()))
         yield system
     fake.close()

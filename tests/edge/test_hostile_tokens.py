@@ -10,19 +10,9 @@ from cognito_edge.claims import check_claims
 from cognito_edge.errors import WrongIssuerError
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.support.fakes import (
-    NOW,
-    PREFIX,
-    FakeAws,
-    b64url,
-    compact,
-    headers_of,
-    is_forwarded,
-    jwk_of,
-    make_event,
-    problem_of,
-    rsa_key,
-)
+from tests.support.events import headers_of, is_forwarded, make_event, problem_of
+from tests.support.fake_aws import PREFIX, FakeAws
+from tests.support.gateways import make_system
 from tests.support.hostile_tokens import (
     ACCESS_PATH,
     LAST_SECOND,
@@ -39,7 +29,7 @@ from tests.support.hostile_tokens import (
     token_of_length,
     with_raw,
 )
-from tests.support.patient_gateway import patient_system
+from tests.support.keys_and_tokens import NOW, b64url, compact, jwk_of, rsa_key
 
 HOSTILE = hostile()
 GOOD = good()
@@ -55,7 +45,7 @@ def world():
         patch.setenv("AWS_ENDPOINT_URL", fake.url)
         patch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
-        yield patient_system(), fake
+        yield make_system(), fake
     fake.close()
 
 
@@ -188,7 +178,7 @@ def test_good_tokens_leave_no_trace_in_the_log(answers, world):
 
 
 def test_on_a_public_path_a_hostile_token_gives_no_identity(answers, world):
-    """A path that is open to anyone stays open, and whoever sends a bad token is nobody there."""
+    """A path that is open to anyone stays open, and a caller with a bad token has no identity there."""
     system, _ = world
     everywhere = {
         "malformed_token",
@@ -301,7 +291,7 @@ def test_boundary(world, name):
 def test_leeway_moves_exp_by_exactly_its_seconds(aws, leeway_s):
     """With a leeway a token lives that many seconds longer, and not one more."""
     aws.policy = {"version": 1, "leeway_s": leeway_s}
-    system = patient_system()
+    system = make_system()
     assert code_of(system(token=POOL.id_token(exp=NOW - leeway_s + 1))) == ""
     assert code_of(system(token=POOL.id_token(exp=NOW - leeway_s))) == "expired"
 
@@ -310,7 +300,7 @@ def test_leeway_moves_exp_by_exactly_its_seconds(aws, leeway_s):
 def test_leeway_does_not_move_the_beginning(aws, leeway_s):
     """However long the leeway, tokens from more than 300 s ahead are refused."""
     aws.policy = {"version": 1, "leeway_s": leeway_s}
-    system = patient_system()
+    system = make_system()
     assert code_of(system(token=POOL.id_token(iat=NOW + 300))) == ""
     assert code_of(system(token=POOL.id_token(iat=NOW + 301))) == "not_yet_valid"
 
@@ -332,7 +322,7 @@ def test_a_clock_four_minutes_off_locks_nobody_out(gateway, clock_off_s):
 @pytest.mark.parametrize("limit", [1_200, 2_000, 32_768])
 def test_the_setting_moves_the_longest_token(aws, limit):
     """max_token_bytes is the length of the longest token that is looked at."""
-    system = patient_system(max_token_bytes=limit)
+    system = make_system(max_token_bytes=limit)
     assert code_of(system(token=token_of_length(limit))) == ""
     assert code_of(system(token=token_of_length(limit + 1))) == "malformed_token"
 
@@ -343,7 +333,7 @@ def test_the_setting_moves_the_longest_token(aws, limit):
 def offered(aws, kid, jwk):
     """Publish one more key, and return the answer to a token that names it."""
     aws.jwks[POOL.pool_id] = {"keys": [*POOL.jwks()["keys"], jwk]}
-    return lambda key: code_of(patient_system()(token=compact(key, {"kid": kid, "alg": "RS256"}, POOL.id_claims())))
+    return lambda key: code_of(make_system()(token=compact(key, {"kid": kid, "alg": "RS256"}, POOL.id_claims())))
 
 
 @pytest.mark.parametrize(("bits", "code"), [(2_047, "unknown_key"), (2_048, ""), (3_072, ""), (1_024, "unknown_key")])
@@ -363,7 +353,7 @@ def test_a_key_with_exponent_one_verifies_nothing(aws):
         bytes.fromhex("3031300d060960864801650304020105000420") + hashlib.sha256(signing_input.encode()).digest()
     )
     padded = b"\x00\x01" + b"\xff" * (256 - 3 - len(digest_info)) + b"\x00" + digest_info
-    assert code_of(patient_system()(token=f"{signing_input}.{b64url(padded)}")) == "unknown_key"
+    assert code_of(make_system()(token=f"{signing_input}.{b64url(padded)}")) == "unknown_key"
 
     cubic = rsa.generate_private_key(3, 2048)
     assert offered(aws, "k", jwk_of(cubic, "k"))(cubic) == ""
@@ -407,7 +397,7 @@ def test_only_a_sound_signing_key_verifies(aws, changes, code):
     key = rsa_key("offered")
     jwk = {name: value for name, value in {**jwk_of(key, "k"), **changes}.items() if value is not None}
     assert offered(aws, "k", jwk)(key) == code
-    assert code_of(patient_system()(token=POOL.id_token())) == ""
+    assert code_of(make_system()(token=POOL.id_token())) == ""
 
 
 def test_a_kid_that_names_two_keys_names_none(aws):
@@ -417,9 +407,9 @@ def test_a_kid_that_names_two_keys_names_none(aws):
     own = POOL.jwks()["keys"]
     aws.jwks[POOL.pool_id] = {"keys": [*own, jwk_of(first, "k"), jwk_of(second, "k")]}
     for key in (first, second):
-        assert code_of(patient_system()(token=compact(key, header, POOL.id_claims()))) == "unknown_key"
+        assert code_of(make_system()(token=compact(key, header, POOL.id_claims()))) == "unknown_key"
     aws.jwks[POOL.pool_id] = {"keys": [*own, jwk_of(first, "k"), jwk_of(first, "k")]}
-    assert code_of(patient_system()(token=compact(first, header, POOL.id_claims()))) == ""
+    assert code_of(make_system()(token=compact(first, header, POOL.id_claims()))) == ""
 
 
 # --- the verified-token cache does not soften anything ---------------------------------------------------------------
@@ -483,14 +473,14 @@ def test_another_spelling_of_a_verified_token_is_another_token(gateway):
 def test_client_ids_may_be_several_and_belong_to_their_pool(aws):
     """Each client of the parameter's list is taken, another is not."""
     aws.parameters[f"{PREFIX}/client-id"] = f"{POOL.client_id}, another1client"
-    system = patient_system()
+    system = make_system()
     assert code_of(system(token=POOL.id_token())) == ""
     assert code_of(system(token=POOL.id_token(aud="another1client"))) == ""
     assert code_of(system(token=POOL.id_token(aud="another1clien"))) == "wrong_client"
 
 
 def test_the_claims_are_judged_by_the_pool_whose_key_signed():
-    """Whoever chose the pool, check_claims asks again whether iss is that pool's."""
+    """However the pool was chosen, check_claims asks again whether iss is that pool's."""
     expected = {"client_ids": {POOL.client_id}, "pool_id": POOL.pool_id, "payload": "", "is_access_typ": False}
     expected["resource"] = None
     assert check_claims(POOL.id_claims(), issuers={POOL.issuer}, leeway_s=0, now=NOW, **expected).sub

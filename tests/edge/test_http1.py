@@ -148,7 +148,7 @@ def test_a_body_without_a_length_ends_with_the_connection(head):
     ],
 )
 def test_a_connection_that_ends_early_is_no_answer(data):
-    """A part of the keys, or of the policy, is none."""
+    """A part of the keys, or of the policy, does not count."""
     with pytest.raises(HttpError, match="in the middle of an answer" if data else "without an answer"):
         read(*([data] if data else []), closed=True)
 
@@ -173,7 +173,7 @@ def test_a_connection_that_ends_early_is_no_answer(data):
     ],
 )
 def test_an_answer_that_could_be_read_in_two_ways_is_none(data):
-    """Garbage, two lengths, folded headers, an upgrade that nobody asked for: refused as soon as it is seen."""
+    """Garbage, two lengths, folded headers, an upgrade that was not asked for: refused as soon as it is seen."""
     with pytest.raises(HttpError, match="is no HTTP"):
         read(data)
 
@@ -212,7 +212,7 @@ def test_the_longest_head_is_read_and_one_byte_more_is_not(max_body, most, size)
 
 
 def test_an_endless_head_is_cut_off():
-    """It is not kept until it ends: nobody knows when."""
+    """It is not kept: when it ends is unknown."""
     with pytest.raises(HttpError, match="head is too long"):
         read(b"HTTP/1.1 200 OK\r\nX: ", *[b"y" * 1_000] * 1_000)
 

@@ -8,7 +8,7 @@ from cognito_edge.jwks import JwksError, parse_jwks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.fakes import Pool, b64url, jwk_of, rsa_key, sign_rs256
+from tests.support.keys_and_tokens import Pool, b64url, jwk_of, rsa_key, sign_rs256
 
 POOL = Pool()
 KEY = rsa_key("jwks")

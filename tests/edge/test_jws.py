@@ -15,7 +15,7 @@ from cognito_edge.rsa import RsaPublicKey
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.support.fakes import b64url, compact, rsa_key
+from tests.support.keys_and_tokens import b64url, compact, rsa_key
 
 HEADER = {"kid": "k", "alg": "RS256"}
 KEY = rsa_key("jws")
@@ -192,7 +192,7 @@ def test_none_is_called_none_whatever_else_is_wrong(header):
     ],
 )
 def test_a_header_that_asks_for_more_is_refused(accepted, refused, reason):
-    """Features that Cognito never uses change what is signed, or mean something that nobody here understands."""
+    """Features that Cognito never uses change what is signed, or mean something that this gateway does not understand."""
     parse_compact(unsigned(accepted))
     assert reason in refusal(unsigned(refused))
 

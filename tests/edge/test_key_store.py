@@ -8,7 +8,8 @@ from cognito_edge.jwks import parse_jwks
 from cognito_edge.key_store import KeyStore
 from cognito_edge.parameters import Pool as TrustedPool
 
-from tests.support.fakes import NOW, jwk_of, make_settings, rsa_key
+from tests.support.gateways import make_settings
+from tests.support.keys_and_tokens import NOW, jwk_of, rsa_key
 
 ISSUER = "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Pool0"
 DEADLINE = 4.5
@@ -54,7 +55,7 @@ def test_each_pool_is_read_by_itself(store, source):
 
 
 def test_a_known_kid_reads_nothing(store, source):
-    """The usual case asks nobody."""
+    """The usual case asks no server."""
     assert store.with_kid(pool(), "k", ISSUER, NOW, DEADLINE)[1] == "miss"
     assert store.with_kid(pool(), "k", ISSUER, NOW + 60, DEADLINE)[1] == "hit"
     assert len(source.reads) == 1

@@ -7,15 +7,18 @@ import sys
 import time
 
 import pytest
-from cognito_edge.aws import KeySource, ParameterSource
 from cognito_edge.fetch import Client
 from cognito_edge.gateway import Gateway
-from cognito_edge.log import Trail, failed_refresh, hash_of, timestamp, write
+from cognito_edge.key_source import KeySource
+from cognito_edge.log import RequestLog, failed_refresh, hash_of, write
+from cognito_edge.parameter_source import ParameterSource
+from cognito_edge.text import iso8601_ms
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.fakes import CREDENTIALS, NOW, Pool, headers_of, make_event, make_settings
-from tests.support.patient_gateway import patient_system
+from tests.support.events import headers_of, make_event
+from tests.support.gateways import CREDENTIALS, make_settings, make_system
+from tests.support.keys_and_tokens import NOW, Pool
 
 POOL = Pool()
 SUB = POOL.id_claims()["sub"]
@@ -64,7 +67,7 @@ def test_a_failure_is_an_error_with_its_reason(aws, gateway):
 
 def test_a_bug_is_logged_by_its_place_and_never_by_its_message(aws, monkeypatch):
     """An exception's message could hold anything, a token included."""
-    system = patient_system()
+    system = make_system()
 
     def fail(*_args, **_kwargs):
         raise RuntimeError("secret-in-the-message")
@@ -103,7 +106,7 @@ def test_the_rule_is_named_by_its_place(aws):
         ],
         "cors": {"allow_origins": ["*"]},
     }
-    system = patient_system()
+    system = make_system()
     preflight = {"origin": "https://a.example", "access-control-request-method": "POST"}
     system(uri="/public/x", token="x.y.z")
     system(uri="/admin/x", method="POST", token=POOL.id_token())
@@ -198,14 +201,14 @@ def test_users_are_known_by_a_hash():
 )
 def test_times_are_iso_8601_in_utc_with_milliseconds(now, text):
     """The one time by which the request was judged."""
-    assert timestamp(now) == text
+    assert iso8601_ms(now) == text
 
 
 def test_times_are_utc_wherever_the_process_runs(monkeypatch):
     """A local time zone changes nothing."""
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
-    assert timestamp(NOW) == "2026-09-21T14:13:20.000Z"
+    assert iso8601_ms(NOW) == "2026-09-21T14:13:20.000Z"
     monkeypatch.undo()
     time.tzset()
 
@@ -259,12 +262,10 @@ def test_a_log_that_cannot_be_written_stops_no_request(aws, monkeypatch, error):
 @given(st.text(max_size=20), st.text(max_size=20), st.text(max_size=20), st.text(max_size=20))
 def test_any_text_makes_one_line_of_json(request_id, path, rule, reason):
     """Whatever the fields hold, a line is one printable line, and reads back as it was."""
-    trail = Trail()
-    trail.request_id, trail.path, trail.rule = request_id, path, rule
-    trail.note("reason", reason)
-    line = trail.line(NOW)
+    log = RequestLog()
+    log.facts |= {"request_id": request_id, "path": path, "rule": rule, "reason": reason}
+    line = log.line(NOW)
     assert line.isascii()
     assert line.isprintable()
     entry = json.loads(line)
-    assert (entry.get("request_id", ""), entry.get("rule", ""), entry["reason"]) == (request_id, rule, reason)
-    assert entry.get("path", "") == (path if request_id else "")
+    assert (entry["request_id"], entry["path"], entry["rule"], entry["reason"]) == (request_id, path, rule, reason)

@@ -15,7 +15,7 @@ from tests.support.policy_rig import OWN, gateway_under, naive_reasons, outcome,
 USER = OWN.id_claims(**{"cognito:groups": ["users"]})
 ADMIN = OWN.id_claims(**{"cognito:groups": ["admins"]})
 
-# /admin is for admins, /public for everybody, all else for whoever is signed in.
+# /admin is for admins, /public for everyone, all else for signed-in people.
 POLICY = {
     "routes": [
         {"path": "/public/*", "allow": "anyone"},
@@ -108,7 +108,7 @@ def test_405_names_the_methods_of_the_whole_group():
 )
 @pytest.mark.parametrize("path", ["/items/7", "/elsewhere"])
 def test_a_method_is_taken_in_its_one_spelling_alone(method, path):
-    """Django writes methods in capitals, so that `delete` would be DELETE to it and no rule's business here."""
+    """Django writes methods in capitals, so that ``delete`` would be DELETE to it and no rule's business here."""
     policy = {"routes": [{"path": "/items/*", "methods": ["DELETE"], "groups": ["admins"]}, {"path": "/items/*"}]}
     system = gateway_under(policy)
     assert outcome(system, Ask(method, path, USER)) == "method_not_allowed"
@@ -155,7 +155,7 @@ def test_routes_of_one_path_are_one_group_wherever_they_stand():
     ],
 )
 def test_a_pattern_covers_what_it_says(pattern, path, matches):
-    """A final `/*` covers the bare path and everything below; without it a pattern is one path."""
+    """A final ``/*`` covers the bare path and everything below; without it a pattern is one path."""
     system = gateway_under({"routes": [{"path": pattern, "allow": "anyone"}]})
     assert outcome(system, Ask("GET", path)) == ("allowed" if matches else "missing_token")
 
@@ -171,7 +171,7 @@ def test_an_exact_pattern_is_not_met_by_its_neighbours_nor_do_they_fall_elsewher
 
 
 def test_a_pattern_with_capitals_is_met_as_written_and_refused_in_any_other_case():
-    """Case counts; and a backend that ignores it serves nobody by another spelling."""
+    """Case counts; and a backend that ignores it serves no one by another spelling."""
     system = gateway_under({"routes": [{"path": "/Users/*", "groups": ["admins"]}]})
     assert outcome(system, Ask("GET", "/Users/Jane", USER)) == "missing_group"
     assert outcome(system, Ask("GET", "/Users/Jane", ADMIN)) == "allowed"
@@ -270,7 +270,7 @@ PATHS = st.lists(PIECES, max_size=8).map(lambda pieces: "/" + "".join(pieces))
 )
 @settings(max_examples=400, deadline=None)
 def test_no_request_is_allowed_that_the_naive_reading_denies(routes, path, method, claims):
-    """Whatever the document, the path and the method: what the edge lets through, the design lets through."""
+    """Whatever the document, the path and the method: the edge lets through only what docs/contracts.md lets through."""
     policy, ask = {"routes": routes}, Ask(method, path, claims)
     got = outcome(gateway_under(policy), ask)
     reasons = naive_reasons(policy, ask)
@@ -286,7 +286,7 @@ PLAIN_PATHS = st.lists(st.sampled_from(["admin", "public", "a", "b", "a.b", "caf
 @given(routes=st.lists(st.one_of(ROUTES, GUARDED), max_size=6), path=PLAIN_PATHS, method=st.sampled_from(METHODS))
 @settings(max_examples=200, deadline=None)
 def test_no_plain_request_is_denied_that_the_naive_reading_allows(routes, path, method):
-    """The other half: strictness costs nobody an ordinary path."""
+    """The other half: strictness refuses no ordinary path."""
     policy, ask = {"routes": routes}, Ask(method, path, USER)
     got = outcome(gateway_under(policy), ask)
     reasons = naive_reasons(policy, ask)
@@ -317,7 +317,7 @@ def calls_to_decide(policy: Policy, path: str) -> int:
 
     sys.setprofile(profile)
     try:
-        route = policy.group_for(target).route_for("GET")
+        route = policy.rules_for(target).route_for("GET")
     finally:
         sys.setprofile(None)
     assert route is not None
@@ -330,15 +330,6 @@ def wide_policy(routes: int) -> Policy:
     return parse_policy(
         '{"version": 1, "routes": [' + ", ".join(f'{{"path": "{pattern}"}}' for pattern in patterns) + "]}"
     )
-
-
-@pytest.mark.parametrize("path", ["/api/v1/users", "/api/v1/A%2Fb;c."])
-def test_a_decision_is_remembered_beside_others(path):
-    """One look-up for a path that was asked for before, whatever was asked for since."""
-    policy = wide_policy(2)
-    first = calls_to_decide(policy, path)
-    calls_to_decide(policy, "/another")
-    assert calls_to_decide(policy, path) < first
 
 
 @pytest.mark.parametrize("path", ["/api/v1/users", "/api/v1/A%2Fb;c.", "/nothing/of/the/kind"])

@@ -94,9 +94,9 @@ def test_client_ids_that_are_refused(client_id):
 
 def test_without_a_policy_any_id_token_passes_unless_one_is_required():
     """Absence means something only where the version was told so."""
-    assert parse().policy.groups == ()
+    assert parse().policy.rules == ()
     assert "policy: required, and absent" in faults_of(policy_required=True)
-    assert parse({}, policy_required=True).policy.groups == ()
+    assert parse({}, policy_required=True).policy.rules == ()
 
 
 def test_an_empty_policy_is_broken_and_not_absent():
@@ -162,11 +162,11 @@ def test_a_pool_stands_once():
 def test_a_route_may_name_a_known_pool_by_id_or_issuer(name):
     """Both names mean the pool."""
     routes = [{"path": "/x", "issuers": [name]}]
-    assert parse({"routes": routes, "issuers": [issuer_entry()]}).policy.groups[0].routes[0].issuers == {name}
+    assert parse({"routes": routes, "issuers": [issuer_entry()]}).policy.rules[0].routes[0].issuers == {name}
 
 
 def test_a_route_that_names_an_unknown_pool_is_a_fault():
-    """Such a rule would let nobody in; the message lists what is known."""
+    """Such a rule would let no one in; the message lists what is known."""
     text = faults_of({"routes": [{"path": "/x", "issuers": ["eu-west-1_Typo"]}]})
     assert "routes[0] /x: issuers: 'eu-west-1_Typo' is no user_pool_id or issuer of this gateway" in text
     assert POOL_ID in text

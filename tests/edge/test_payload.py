@@ -13,8 +13,10 @@ from cognito_edge_local.origins.sigv4 import SignatureRefusedError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.fakes import Pool, headers_of, is_forwarded, make_event, problem_of, sha256_hex
-from tests.support.reference_signers import assert_every_reference_agrees, door_verdict, make_offline_system, wire_form
+from tests.support.events import headers_of, is_forwarded, make_event, problem_of
+from tests.support.gateways import make_offline_system
+from tests.support.keys_and_tokens import Pool
+from tests.support.reference_signers import assert_every_reference_agrees, door_verdict, sha256_hex, wire_form
 
 MEGABYTE = 1_048_576
 UPLOAD = bytes(range(256)) * 4096 + b"!"  # 1 MB + 1

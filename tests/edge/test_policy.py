@@ -11,7 +11,7 @@ from cognito_edge.policy_document import PolicyError, parse_policy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.fakes import NOW
+from tests.support.keys_and_tokens import NOW
 from tests.support.policy_oracle import Ask
 from tests.support.policy_rig import OWN, PARTNER, PARTNER_ENTRY, SECOND_CLIENT, gateway_under, outcome
 
@@ -192,13 +192,13 @@ def test_field_allows_and_denies(policy, claims, expected):
 def test_defaults_are_the_documented_ones():
     """An empty document and the schema's defaults mean the same."""
     empty = parsed({"version": 1})
-    assert (empty.groups, empty.issuers, empty.cors, empty.leeway_s) == ((), (), None, 0)
+    assert (empty.rules, empty.issuers, empty.cors, empty.leeway_s) == ((), (), None, 0)
     assert empty.cut_off == parsed({"version": 1, "cut_off": {"issued_before": 0, "sub": []}}).cut_off
     cors = parsed({"version": 1, "cors": {"allow_origins": ["https://a.example"]}}).cors
     properties = SCHEMA["$defs"]["cors"]["properties"]
     assert list(cors.allow_headers) == properties["allow_headers"]["default"]
     assert cors.max_age_s == properties["max_age_s"]["default"]
-    (route,) = parsed({"version": 1, "routes": [{"path": "/*"}]}).groups[0].routes
+    (route,) = parsed({"version": 1, "routes": [{"path": "/*"}]}).rules[0].routes
     assert sorted(route.token_use) == SCHEMA["$defs"]["route"]["properties"]["token_use"]["default"]
 
 
@@ -242,7 +242,7 @@ ROUTE = {"path": "/a"}
         ({"version": 1, "routes": [{**ROUTE, "methods": "GET"}]}, "routes[0].methods: must be a list, not 'GET'"),
         ({"version": 1, "routes": [{**ROUTE, "methods": ["get"]}]}, "routes[0].methods: must be one of GET, HEAD"),
         ({"version": 1, "routes": [{**ROUTE, "methods": ["TRACE"]}]}, "routes[0].methods: must be one of GET, HEAD"),
-        ({"version": 1, "routes": [{**ROUTE, "methods": []}]}, "routes[0].methods: an empty list would let nobody in"),
+        ({"version": 1, "routes": [{**ROUTE, "methods": []}]}, "routes[0].methods: an empty list would let no one in"),
         ({"version": 1, "routes": [{**ROUTE, "allow": "everyone"}]}, "routes[0].allow: must be 'anyone', or absent"),
         (
             {"version": 1, "routes": [{**ROUTE, "allow": True}]},
@@ -256,7 +256,7 @@ ROUTE = {"path": "/a"}
             for key in ("groups", "scopes", "clients", "issuers")
         ),
         *(
-            ({"version": 1, "routes": [{**ROUTE, key: []}]}, f"routes[0].{key}: an empty list would let nobody in")
+            ({"version": 1, "routes": [{**ROUTE, key: []}]}, f"routes[0].{key}: an empty list would let no one in")
             for key in ("groups", "scopes", "clients", "issuers", "token_use")
         ),
         *(
@@ -323,7 +323,7 @@ def test_broken_document_says_what_and_where(document, expected):
 
 
 def test_every_fault_is_named_at_once():
-    """Nobody should have to write a parameter once per mistake."""
+    """One look at the message is enough to correct them all."""
     faults = fault_of({"version": 3, "routes": [{"path": "x"}, {"path": "/y", "group": []}], "leeway_s": "9"})
     for place in ("version", "; routes[0].path", "; routes[1]", "; leeway_s"):
         assert f"{place}: " in faults
@@ -383,7 +383,7 @@ def test_each_bound_holds_on_both_sides(accepted, refused):
 )
 def test_patterns_that_are_accepted(path):
     """Anything that is no dot segment, no '//' and no '*' elsewhere."""
-    assert parsed({"version": 1, "routes": [{"path": path}]}).groups[0].pattern == path
+    assert parsed({"version": 1, "routes": [{"path": path}]}).rules[0].pattern == path
 
 
 # --- schema, parser and documentation ---------------------------------------------------------------------------------
@@ -582,7 +582,7 @@ def test_schema_and_parser_agree_about_every_wrong_value_in_every_place(place):
 
 
 def schema_fields() -> dict[str, dict]:
-    """Every property of the schema by its place, as in `cors.max_age_s`."""
+    """Every property of the schema by its place, as in ``cors.max_age_s``."""
     found = dict(SCHEMA["properties"])
     for definition, place in (("route", "routes"), ("issuer", "issuers"), ("cors", "cors"), ("cut_off", "cut_off")):
         for name, field in SCHEMA["$defs"][definition]["properties"].items():
@@ -600,7 +600,7 @@ def test_every_field_says_type_unit_and_default_and_has_an_example_that_is_valid
     """In the schema as in docs/policy.md."""
     field = schema_fields()[place]
     name = place.rpartition(".")[2]
-    if "description" not in field:  # `cors`, `cut_off`: described where they are defined
+    if "description" not in field:  # ``cors``, ``cut_off``: described where they are defined
         field = SCHEMA["$defs"][name]
     assert re.search(r"Required\.|Default: ", field["description"])
     for example in field.get("examples", []):

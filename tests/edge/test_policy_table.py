@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tests.support.fakes import NOW
+from tests.support.keys_and_tokens import NOW
 from tests.support.policy_oracle import Ask
 from tests.support.policy_rig import (
     OWN,
@@ -131,7 +131,7 @@ def asks() -> list[Ask]:
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_the_edge_decides_as_the_design_says(name):
+def test_the_edge_decides_as_the_contract_says(name):
     """Allowed where the naive reading finds no reason against it, refused with one of the reasons where it does."""
     policy = POLICIES[name]
     system = gateway_under(policy)
@@ -156,7 +156,7 @@ def test_the_table_is_long_and_not_one_sided():
 
 
 def test_the_naive_reading_would_notice_a_difference():
-    """The comparison itself can fail: an edge without the policy's group rule disagrees with the design."""
+    """The comparison itself can fail: an edge without the policy's group rule disagrees with the oracle."""
     policy = {"routes": [{"path": "/a/*", "groups": ["admins"]}]}
     careless = gateway_under({"routes": [{"path": "/a/*"}]})
     assert disagreement(careless, policy, Ask("GET", "/a/b", OWN.id_claims()))

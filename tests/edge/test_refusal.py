@@ -12,8 +12,9 @@ from cognito_edge.refusal import challenge, refuse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.fakes import DISTRIBUTION, Pool, headers_of, make_event, problem_of
-from tests.support.patient_gateway import patient_system
+from tests.support.events import DISTRIBUTION, headers_of, make_event, problem_of
+from tests.support.gateways import make_system
+from tests.support.keys_and_tokens import Pool
 
 POOL = Pool()
 HOSTILE = "<script>alert(1)</script> \"quoted\" 'single' & \\ \r\nSet-Cookie: x=1 \u2028 \u00e9 \x00"
@@ -29,6 +30,7 @@ def every_error():
         if "code" in kind.__dict__:
             extra = {"allow": ["GET", "HEAD"]} if kind is errors.MethodNotAllowedError else {}
             extra |= {"scope": "tools/call openid"} if kind is errors.InsufficientScopeError else {}
+            extra |= {"claim": "exp"} if issubclass(kind, errors.InvalidClaimError) else {}
             made.append(kind("What was expected, what came.", **extra))
     return made
 
@@ -201,7 +203,7 @@ def test_oauth_clients_are_told_where_to_learn_more():
 @pytest.mark.parametrize("domain_name", [None, "app.example.com"])
 def test_the_realm_is_what_the_viewer_called_us(aws, domain_name):
     """The configured domain, or the distribution's own."""
-    result = patient_system(domain_name=domain_name)()
+    result = make_system(domain_name=domain_name)()
     assert headers_of(result)["www-authenticate"] == f'Bearer realm="{domain_name or DISTRIBUTION}"'
 
 
@@ -212,7 +214,7 @@ CHALLENGE = re.compile(r'Bearer [a-z_]+="[ !#-\[\]-~]*"(?:, [a-z_]+="[ !#-\[\]-~
 def test_a_challenge_is_well_formed_whatever_is_quoted(detail, realm, scope):
     """RFC 6750 allows %x20-21 / %x23-5B / %x5D-7E in its values, and a header no line break."""
     assert CHALLENGE.fullmatch(challenge(errors.InsufficientScopeError(detail, scope=scope), realm))
-    assert CHALLENGE.fullmatch(challenge(errors.ExpiredTokenError(detail), realm))
+    assert CHALLENGE.fullmatch(challenge(errors.ExpiredTokenError(detail, claim="exp"), realm))
 
 
 # --- escaping -------------------------------------------------------------------------------------------------------
@@ -229,7 +231,7 @@ class Tags(HTMLParser):
 
 def test_hostile_details_are_escaped_everywhere():
     """A detail may quote the viewer: no tag, no header line, no broken JSON comes of it."""
-    error = errors.ExpiredTokenError(HOSTILE)
+    error = errors.ExpiredTokenError(HOSTILE, claim="exp")
     page = answer(error, headers={"accept": "text/html"})
     tags = Tags()
     tags.feed(page["body"])
@@ -246,11 +248,11 @@ def test_hostile_details_are_escaped_everywhere():
 @given(st.text(max_size=80))
 def test_any_detail_makes_a_page_of_the_same_tags(detail):
     """Whatever the text, the page's structure is its own."""
-    page = answer(errors.ExpiredTokenError(detail), headers={"accept": "text/html"})
+    page = answer(errors.ExpiredTokenError(detail, claim="exp"), headers={"accept": "text/html"})
     tags = Tags()
     tags.feed(page["body"])
     assert [tag for tag, _ in tags.tags] == ["html", "meta", "meta", "title", "h1", "p", "p", "code", "code"]
-    assert problem_of(answer(errors.ExpiredTokenError(detail)))["detail"] == detail
+    assert problem_of(answer(errors.ExpiredTokenError(detail, claim="exp")))["detail"] == detail
 
 
 def test_a_page_loads_and_runs_nothing():
@@ -362,7 +364,7 @@ def system(aws):
         ],
         "cors": {"allow_origins": ["https://app.example.com"]},
     }
-    return patient_system()
+    return make_system()
 
 
 APP = {"origin": "https://app.example.com"}

@@ -36,7 +36,7 @@ def faults_of(**changes):
 
 
 def test_the_defaults_are_those_of_the_design():
-    """Two settings are required; the others have the design's values."""
+    """Two settings are required; the others have the documented values."""
     assert parse_settings(MINIMAL)._asdict() == {
         **MINIMAL,
         "policy_required": False,
@@ -314,7 +314,7 @@ def test_policy_required_is_a_boolean(value):
 
 
 def test_every_fault_is_named_at_once():
-    """Whoever mends the file mends it once."""
+    """One correction of the file is enough."""
     with pytest.raises(SettingsError) as caught:
         parse_settings({"parameter_prefix": "x", "cooldown_s": -1, "surprise": 1, "domain_name": "X"})
     for name in ("parameter_prefix", "parameter_region: required, and absent", "cooldown_s", "surprise", "domain_name"):

@@ -15,9 +15,11 @@ from cognito_edge.cloudfront import is_dropped
 from hypothesis import HealthCheck, assume, event, example, given, settings
 from hypothesis import strategies as st
 
-from tests.support.fakes import ORIGIN, Pool, is_forwarded, make_event, problem_of, sha256_hex
+from tests.support.events import ORIGIN, is_forwarded, make_event, problem_of
+from tests.support.gateways import make_offline_system
+from tests.support.keys_and_tokens import Pool
 from tests.support.policy_oracle import unreadable_reasons
-from tests.support.reference_signers import assert_every_reference_agrees, make_offline_system, wire_form
+from tests.support.reference_signers import assert_every_reference_agrees, sha256_hex, wire_form
 
 # The same examples in every run, so that a red CI is red for its author too; EXPLORE=1 looks for new ones.
 PROFILE = settings(
@@ -184,7 +186,7 @@ HEADERS = st.dictionaries(
 
 
 def must_be_malformed(path: str, query: str) -> bool:
-    """Say whether a target has one of the faults that the design calls malformed."""
+    """Say whether a target has one of the faults that docs/contracts.md calls malformed."""
     try:
         raw_path, raw_query = path.encode(), query.encode()
     except UnicodeEncodeError:
@@ -395,7 +397,7 @@ DISGUISES = st.lists(
 
 
 def servers_readings(path: str) -> list[list[str]]:
-    """Read a path as sent in each way in which a server might; written on its own, from the design's list."""
+    """Read a path as sent in each way in which a server might; written on its own, from the list in docs/contracts.md."""
     found = []
     for rounds in (1, 6):
         for literal in (False, True):
@@ -427,7 +429,7 @@ def servers_readings(path: str) -> list[list[str]]:
 @example(path="/ADMIN")
 @given(path=DISGUISES)
 def test_no_spelling_gets_past_a_rule(path):
-    """Whoever is let through to a path is let through by every rule under which some server could put it."""
+    """A caller who is let through to a path is let through by every rule under which some server could put it."""
     outsider = RULED(uri=path, token=OUTSIDER)
     anonymous = RULED(uri=path)
     first_names = {reading[0] if reading else "" for reading in servers_readings(path)}

@@ -7,7 +7,8 @@ from cognito_edge.policy import METHODS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.fakes import NOW, headers_of, is_forwarded, problem_of
+from tests.support.events import headers_of, is_forwarded, problem_of
+from tests.support.keys_and_tokens import NOW
 from tests.support.policy_oracle import Ask
 from tests.support.policy_rig import OWN, PARTNER, PARTNER_ENTRY, STRANGER, gateway_under, outcome, token_of
 
@@ -104,8 +105,8 @@ def test_whoever_proves_who_they_are_is_told_what_is_wrong(token, method, path, 
         ("/" + "a" * 8_191, "malformed_url"),
     ],
 )
-def test_what_no_rule_has_a_part_in_is_told_to_everybody(token, path, code):
-    """Nobody learns a rule from it, and a developer without a token learns what is wrong with the URL."""
+def test_what_no_rule_has_a_part_in_is_told_to_everyone(token, path, code):
+    """It gives no rule away, and a developer without a token learns what is wrong with the URL."""
     assert problem_of(gateway_under(RULES)(uri=path, token=token))["code"] == code
 
 

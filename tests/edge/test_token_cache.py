@@ -14,27 +14,19 @@ from cognito_edge import token_cache
 from cognito_edge.gateway import Gateway
 from cognito_edge.jwks import parse_jwks
 from cognito_edge.parameters import parse_parameters
-from cognito_edge.token_cache import TokenCache, Verified, digest_of
+from cognito_edge.token_cache import TokenCache, VerifiedToken, digest_of
 
-from tests.support.fakes import (
-    CLIENT_ID,
-    CREDENTIALS,
-    NOW,
-    Pool,
-    is_forwarded,
-    make_event,
-    make_settings,
-    problem_of,
-    wait_until,
-)
-from tests.support.patient_gateway import patient_system
+from tests.support.events import is_forwarded, make_event, problem_of
+from tests.support.gateways import CREDENTIALS, make_settings, make_system
+from tests.support.keys_and_tokens import CLIENT_ID, NOW, Pool
+from tests.support.waiting import wait_until
 
 POOL = Pool()
 
 
 def entry(name):
     """Make an entry; the cache looks at none of its fields."""
-    return Verified(claims=name, configuration=None, pool=None, keys=None, identity=None, log_fields="")
+    return VerifiedToken(claims=name, configuration=None, pool=None, keys=None, identity=None)
 
 
 def keys_of(cache):
@@ -76,7 +68,7 @@ def test_the_least_recently_used_goes_first():
 
 def test_the_bytes_are_bounded(monkeypatch):
     """Tokens of together at most the limit fit; one byte more pushes the oldest out, as many as it takes."""
-    monkeypatch.setattr(token_cache, "MAX_TOKEN_BYTES", 100)
+    monkeypatch.setattr(token_cache, "MAX_CACHED_BYTES", 100)
     cache = TokenCache(1_000)
     cache.put(b"a", entry("a"), 50)
     cache.put(b"b", entry("b"), 50)
@@ -90,7 +82,7 @@ def test_the_bytes_are_bounded(monkeypatch):
 
 def test_a_token_larger_than_the_whole_cache_is_not_kept(monkeypatch):
     """It pushes everything out and itself as well, and the books are even."""
-    monkeypatch.setattr(token_cache, "MAX_TOKEN_BYTES", 100)
+    monkeypatch.setattr(token_cache, "MAX_CACHED_BYTES", 100)
     cache = TokenCache(10)
     cache.put(b"a", entry("a"), 101)
     assert (len(cache), cache._bytes) == (0, 0)
@@ -215,29 +207,33 @@ def test_a_token_that_was_verified_under_an_older_policy_is_verified_again():
         assert waits.wait(20)
         current[0] = one
         second = pool.submit(gateway.handle, make_event(token=POOL.id_token()), NOW + 100)
-        assert wait_until(lambda: gateway._tokens_configuration is one)
+        assert wait_until(lambda: gateway._tokens._configuration is one)
         go_on.set()
         assert is_forwarded(first.result())
         assert is_forwarded(second.result())
     assert problem_of(gateway.handle(removed, NOW + 101))["code"] == "wrong_client"
 
 
-def test_refused_tokens_are_not_kept(gateway):
+def test_refused_tokens_are_not_kept(aws):
     """Bad tokens cannot push good ones out."""
-    pool = Pool()
+    system, pool = make_system(verified_tokens=1), Pool()
+    good = pool.id_token()
+    system(token=good)
     for number in range(5):
-        gateway(token=pool.id_token(exp=NOW - number))
-        gateway(token=f"{pool.id_token()}A")
-    assert len(gateway.gateway._tokens) == 0
+        assert system(token=pool.id_token(exp=NOW - number))["status"] == "401"
+        assert system(token=f"{pool.id_token()}A")["status"] == "401"
+    system(token=good)
+    assert system.log[-1]["cache"]["tokens"] == "hit"
 
 
 @pytest.mark.parametrize("size", [0, 1, 3])
 def test_the_setting_bounds_the_cache(aws, size):
-    """verified_tokens is the number of tokens that are remembered; 0 is none."""
-    system = patient_system(verified_tokens=size)
-    for number in range(5):
-        assert "status" not in system(token=Pool().id_token(sub=f"user-{number}"))
-    assert len(system.gateway._tokens) == size
+    """verified_tokens is the number of tokens that are kept; 0 switches the cache off."""
+    system = make_system(verified_tokens=size)
+    tokens = [Pool().id_token(sub=f"user-{number}") for number in range(5)]
+    for token in tokens + tokens[::-1]:
+        assert "status" not in system(token=token)
+    assert [entry["cache"]["tokens"] for entry in system.log[5:]].count("hit") == size
 
 
 def test_another_policy_empties_the_cache(aws, gateway):

@@ -8,8 +8,10 @@ import pytest
 from cognito_edge_local.cloudfront.origin_request_event import text_of
 
 from tests.support.awkward_urls import CORPUS, EXPECTATIONS, AwkwardUrl, awkward_urls
-from tests.support.fakes import Pool, is_forwarded, problem_of
-from tests.support.reference_signers import assert_every_reference_agrees, make_offline_system, wire_form
+from tests.support.events import is_forwarded, problem_of
+from tests.support.gateways import make_offline_system
+from tests.support.keys_and_tokens import Pool
+from tests.support.reference_signers import assert_every_reference_agrees, wire_form
 
 URLS = awkward_urls()
 # What the template seeds: the rule of the running local system.

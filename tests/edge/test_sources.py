@@ -1,4 +1,4 @@
-"""edge/cognito_edge/aws.py: one signed GetParameters, one key set, credentials; whatever else comes back is unavailability."""
+"""What the edge reads: one signed GetParameters, one key set, credentials. Whatever else comes back is unavailability."""
 
 import json
 import math
@@ -10,7 +10,7 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotocoreCredentials
-from cognito_edge.aws import KeptCredentials, KeySource, ParameterSource, credentials_from_environment, endpoint
+from cognito_edge.credentials import credentials_from_environment, endpoint_of
 from cognito_edge.errors import (
     ConfigurationUnavailableError,
     CredentialsUnavailableError,
@@ -18,9 +18,14 @@ from cognito_edge.errors import (
     UnavailableError,
 )
 from cognito_edge.fetch import Answer, Client, FetchError, parse_endpoint
+from cognito_edge.key_source import KeySource
+from cognito_edge.parameter_source import ParameterSource
 from cognito_edge.parameters import Pool as TrustedPool
 
-from tests.support.fakes import CREDENTIALS, NOW, PREFIX, REGION, FakeAws, Pool, make_settings, wait_until
+from tests.support.fake_aws import PREFIX, FakeAws
+from tests.support.gateways import CREDENTIALS, REGION, make_settings
+from tests.support.keys_and_tokens import NOW, Pool
+from tests.support.waiting import wait_until
 
 POOL = Pool()
 TRUSTED = TrustedPool(POOL.pool_id, "eu-west-1", frozenset({POOL.issuer}), frozenset({POOL.client_id}))
@@ -48,38 +53,19 @@ def test_credentials_are_read_from_the_environment_each_time(aws, monkeypatch):
     assert credentials_from_environment().session_token is None
 
 
-@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
-@pytest.mark.parametrize("value", [None, ""])
-def test_missing_credentials_are_named_and_never_shown(aws, monkeypatch, name, value):
-    """Both halves are needed; the message says which variables, and holds neither."""
-    if value is None:
-        monkeypatch.delenv(name)
-    else:
-        monkeypatch.setenv(name, value)
-    with pytest.raises(CredentialsUnavailableError) as caught:
-        credentials_from_environment()
-    assert "AWS_ACCESS_KEY_ID" in caught.value.internal
-    assert "AKIDEXAMPLE" not in caught.value.internal + str(caught.value)
-    assert CREDENTIALS.secret_access_key not in caught.value.internal + str(caught.value)
-
-
 @pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"])
-def test_kept_credentials_are_the_environments(aws, monkeypatch, name):
-    """The same object while nothing changes; a change of any one part counts at once, and so does its end."""
-    kept = KeptCredentials()
-    assert kept() is kept()
+def test_credentials_are_the_environments_at_each_call(aws, monkeypatch, name):
+    """A change of any one part counts at once, and so does its end."""
     monkeypatch.setenv(name, "another")
-    assert "another" in kept()
-    assert kept() is kept()
+    assert "another" in credentials_from_environment()
     monkeypatch.delenv(name)
     if name == "AWS_SESSION_TOKEN":
-        assert kept().session_token is None
+        assert credentials_from_environment().session_token is None
         return
-    for _ in range(2):
-        with pytest.raises(CredentialsUnavailableError):
-            kept()
+    with pytest.raises(CredentialsUnavailableError):
+        credentials_from_environment()
     monkeypatch.setenv(name, "a third")
-    assert "a third" in kept()
+    assert "a third" in credentials_from_environment()
 
 
 def test_credentials_do_not_show_in_representations():
@@ -97,14 +83,14 @@ def test_endpoints_are_the_real_ones_unless_the_sdks_variables_say_otherwise(mon
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SSM"):
         monkeypatch.delenv(name, raising=False)
     host = "ssm.eu-central-1.amazonaws.com"
-    assert (endpoint("SSM", host).authority, endpoint("SSM", host).scheme) == (host, "https")
+    assert (endpoint_of("SSM", host).authority, endpoint_of("SSM", host).scheme) == (host, "https")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    assert endpoint("SSM", host).port == 1
+    assert endpoint_of("SSM", host).port == 1
     monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", "http://127.0.0.1:2")
-    assert endpoint("SSM", host).port == 2
+    assert endpoint_of("SSM", host).port == 2
     monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", "http://ssm.example")
     with pytest.raises(FetchError, match="plain http"):
-        endpoint("SSM", host)
+        endpoint_of("SSM", host)
 
 
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER"])
@@ -276,7 +262,7 @@ def test_values_of_any_size_are_read_and_the_order_does_not_matter(aws, monkeypa
 
 def test_an_absent_policy_is_broken_where_one_is_required(aws):
     """A deleted parameter must not turn every rule into 'any ID token'."""
-    assert parameter_source(policy_required=False).load(NOW).policy.groups == ()
+    assert parameter_source(policy_required=False).load(NOW).policy.rules == ()
     with pytest.raises(ConfigurationUnavailableError) as caught:
         parameter_source(policy_required=True).load(NOW)
     assert "policy: required, and absent" in caught.value.internal
@@ -299,7 +285,7 @@ def test_keys_are_read_by_one_unsigned_get(aws):
 def test_an_expected_pools_keys_are_asked_for_before_it_is_known(aws):
     """While the parameters are on their way; the pool that they name finds its keys on the way as well."""
     keys = KeySource(make_client())
-    keys.prepare(make_settings(expected_user_pool_id=POOL.pool_id), NOW)
+    keys.prefetch(make_settings(expected_user_pool_id=POOL.pool_id), NOW)
     wait_until(lambda: aws.cognito.requests)
     assert keys.load(TRUSTED, POOL.issuer, NOW, math.inf).get(POOL.id_kid) is not None
     assert len(aws.cognito.requests) == 1
@@ -307,25 +293,26 @@ def test_an_expected_pools_keys_are_asked_for_before_it_is_known(aws):
     assert len(aws.cognito.requests) == 2, "what was asked early serves once"
 
 
-@pytest.mark.parametrize("later_s", [0.001, 7_200])
-def test_what_was_asked_early_serves_that_request_alone(aws, later_s):
-    """The first request may need no key; whoever comes next gets the keys of their own time, not of the cold start's."""
+@pytest.mark.parametrize(("later_s", "serves"), [(0, True), (5, True), (5.001, False), (7_200, False), (-1, False)])
+def test_what_was_asked_early_serves_no_request_that_begins_later_than_one_can_last(aws, later_s, serves):
+    """An environment may be frozen for hours after a cold start, and then gets the keys of that time."""
     keys = KeySource(make_client())
-    keys.prepare(make_settings(expected_user_pool_id=POOL.pool_id), NOW)
+    keys.prefetch(make_settings(expected_user_pool_id=POOL.pool_id), NOW)
     wait_until(lambda: aws.cognito.requests)
     rotated = Pool(id_kid="rotated")
     aws.jwks[POOL.pool_id] = rotated.jwks()
     loaded = keys.load(TRUSTED, POOL.issuer, NOW + later_s, math.inf)
-    assert loaded.get("rotated") is not None
-    assert loaded.get(POOL.id_kid) is None
+    expected, other = (POOL.id_kid, "rotated") if serves else ("rotated", POOL.id_kid)
+    assert loaded.get(expected) is not None
+    assert loaded.get(other) is None
 
 
 def test_another_pools_keys_are_never_taken_for_the_named_ones(aws):
-    """Expecting a pool trusts nobody: what counts is the parameter."""
+    """Expecting a pool is not trusting it: only the parameter counts."""
     other = Pool(pool_id="us-east-1_Other0001", id_kid="of-the-other-pool")
     aws.jwks[other.pool_id] = other.jwks()
     keys = KeySource(make_client())
-    keys.prepare(make_settings(expected_user_pool_id=other.pool_id), NOW)
+    keys.prefetch(make_settings(expected_user_pool_id=other.pool_id), NOW)
     wait_until(lambda: aws.cognito.requests)
     loaded = keys.load(TRUSTED, POOL.issuer, NOW, math.inf)
     assert loaded.get(POOL.id_kid) is not None
@@ -336,7 +323,7 @@ def test_keys_that_were_asked_for_too_early_are_asked_for_again(aws):
     """An early failure costs nothing but itself."""
     aws.cognito.mode = "error"
     keys = KeySource(make_client())
-    keys.prepare(make_settings(expected_user_pool_id=POOL.pool_id), NOW)
+    keys.prefetch(make_settings(expected_user_pool_id=POOL.pool_id), NOW)
     wait_until(lambda: aws.cognito.requests)
     aws.cognito.mode = "ok"
     assert keys.load(TRUSTED, POOL.issuer, NOW, math.inf).get(POOL.id_kid) is not None
@@ -385,7 +372,7 @@ def test_the_early_request_is_made_at_a_cold_start_alone(aws):
     client = make_client()
     keys = KeySource(client)
     settings = make_settings(expected_user_pool_id=POOL.pool_id)
-    parameters = ParameterSource(client, settings, meanwhile=lambda now: keys.prepare(settings, now))
+    parameters = ParameterSource(client, settings, meanwhile=lambda now: keys.prefetch(settings, now))
     parameters.load(NOW)
     assert wait_until(lambda: len(aws.cognito.requests) == 1)
     parameters.load(NOW + 60)
@@ -409,11 +396,11 @@ class ByHost(Client):
         self.servers = servers
         self.called = []
 
-    def connect(self, endpoint, timeout_s):
-        self.called.append(endpoint.host)
-        if endpoint.host not in self.servers:
+    def connect(self, endpoint_of, timeout_s):
+        self.called.append(endpoint_of.host)
+        if endpoint_of.host not in self.servers:
             raise OSError("no such host")
-        return super().connect(parse_endpoint(self.servers[endpoint.host].url), timeout_s)
+        return super().connect(parse_endpoint(self.servers[endpoint_of.host].url), timeout_s)
 
 
 @pytest.fixture
@@ -435,7 +422,7 @@ def kid_from(client, host, deadline=math.inf, **pool):
 
 @pytest.mark.parametrize(("host", "kid"), [(ORIGINAL, "of-original"), (UPDATED, "of-updated")])
 def test_the_host_of_the_tokens_own_issuer_is_asked_first(hosts, host, kid):
-    """Cognito publishes keys at the path of each issuer; nobody says that both always carry the same."""
+    """Cognito publishes keys at the path of each issuer; no page says that both always carry the same."""
     client = ByHost(hosts)
     assert kid_from(client, host) == kid
     assert client.called == [host]
@@ -520,7 +507,7 @@ def test_what_was_asked_early_counts_whichever_issuer_the_token_names(hosts, hos
     """One key set a pool: a cold start does not ask twice."""
     client = ByHost(hosts)
     keys = KeySource(client)
-    keys.prepare(make_settings(expected_user_pool_id=POOL.pool_id), NOW)
+    keys.prefetch(make_settings(expected_user_pool_id=POOL.pool_id), NOW)
     assert keys.load(TRUSTED, f"https://{host}/{POOL.pool_id}", NOW, math.inf).get("of-original") is not None
     assert client.called == [ORIGINAL]
 
@@ -530,7 +517,7 @@ def test_a_cold_start_connects_where_the_keys_most_likely_are(hosts):
     regional = {f"cognito-idp.{REGION}.amazonaws.com": hosts[ORIGINAL]}
     client = ByHost(regional)
     keys = KeySource(client)
-    keys.prepare(make_settings(), NOW)
+    keys.prefetch(make_settings(), NOW)
     assert wait_until(lambda: client._kept)
     pool = TRUSTED._replace(region=REGION)
     assert keys.load(pool, f"https://cognito-idp.{REGION}.amazonaws.com/{POOL.pool_id}", NOW, math.inf)

@@ -1,12 +1,13 @@
-"""edge/cognito_edge/refreshing.py: lifetimes, cool-downs, last good values, one attempt at a time."""
+"""edge/cognito_edge/refreshed_value.py: lifetimes, cool-downs, last good values, one attempt at a time."""
 
 import threading
 
 import pytest
 from cognito_edge.errors import ConfigurationUnavailableError, KeysUnavailableError, UnavailableError
-from cognito_edge.refreshing import Refreshing
+from cognito_edge.refreshed_value import RefreshedValue
 
-from tests.support.fakes import NOW, wait_until
+from tests.support.keys_and_tokens import NOW
+from tests.support.waiting import wait_until
 
 LIFETIME_S, MAX_STALE_S, COOLDOWN_S = 60, 1_000, 10
 
@@ -31,7 +32,7 @@ class Source:
 
 def make(source, **changes):
     options = {"lifetime_s": LIFETIME_S, "max_stale_s": MAX_STALE_S, "cooldown_s": COOLDOWN_S, **changes}
-    return Refreshing(source, **options)
+    return RefreshedValue(source, **options)
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ def test_without_a_value_a_failure_is_raised_with_the_time_to_wait(source):
 
 
 def test_the_cooldown_counts_from_the_start_of_an_attempt(source):
-    """Within the cool-down nobody asks again and all get the same answer; at its end the next one asks."""
+    """Within the cool-down the source is not asked again and all get the same answer. At its end the next caller asks."""
     source.failure = down()
     value = make(source)
     for later in (0, 1, 9.999):
@@ -156,17 +157,17 @@ def test_the_first_good_read_after_an_outage_ends_it(source):
 def test_every_failed_attempt_is_reported_once(source):
     """The log hears of attempts, not of requests."""
     reported = []
-    value = make(source, on_failure=reported.append)
+    value = make(source, on_failure=lambda error, now: reported.append((error, now)))
     value.get(NOW)
     assert reported == []
     source.failure = down()
     for second in range(25):
         value.get(NOW + LIFETIME_S + second)
-    assert reported == [source.failure] * 3
+    assert reported == [(source.failure, NOW + LIFETIME_S + second) for second in (0, 10, 20)]
 
 
 def test_the_error_that_is_raised_is_of_the_failures_own_kind(source):
-    """Whoever answers can tell missing keys from a missing configuration."""
+    """The answer can tell missing keys from a missing configuration."""
     source.failure = ConfigurationUnavailableError("No.", internal="why")
     with pytest.raises(ConfigurationUnavailableError) as caught:
         make(source).get(NOW)
@@ -232,7 +233,7 @@ def test_reread_within_the_cooldown_returns_what_is_there(source):
 
 
 def test_reread_raises_while_the_last_attempt_failed(source):
-    """With a source that cannot be read nobody knows whether the thing exists: that is an outage, not an absence."""
+    """With a source that cannot be read it is unknown whether the thing exists: that is an outage, not an absence."""
     value = make(source)
     value.get(NOW)
     source.failure = down()

@@ -1,7 +1,7 @@
-"""When to read something again: lifetime, cool-down, last good value  shell.
+"""When to read something again: lifetime, cool-down, last good value.
 
-The last good value survives failed reads for a written time, and attempts are spaced from their starts, so that an
-outage neither signs anyone out nor is made worse by us.
+The last good value survives failed reads for a bounded time, and attempts are spaced from their starts: an outage signs
+no one out, and the gateway does not make it worse.
 """
 
 import os
@@ -13,19 +13,18 @@ from .errors import UnavailableError
 
 T = TypeVar("T")
 
-# Requests of several threads overtake each other: a time may lie this far before that of the last reading without the clock
-# having been set back. No request takes longer. Seconds.
+# Requests of several threads overtake each other, so a time may lie this far before that of the last reading. No request
+# takes longer. A time that lies further back means that the clock was set back.
 MAX_OVERTAKING_S = 5
 
 # "hit": fresh as kept. "miss": read just now. "stale": kept beyond its lifetime, because it could not be read.
 State = Literal["hit", "miss", "stale"]
 
 
-class Refreshing(Generic[T]):
+class RefreshedValue(Generic[T]):
     """A value that is read when needed and kept for a while.
 
-    It is a class because it remembers: the value, when it was read, and when an attempt last began. Times are seconds
-    since the epoch; a clock that is set back makes the value old rather than fresh.
+    Times are seconds since the epoch. A clock that is set back makes the value old rather than fresh.
     """
 
     def __init__(
@@ -36,7 +35,7 @@ class Refreshing(Generic[T]):
         max_stale_s: float,
         cooldown_s: float,
         jitter: float = 0.0,
-        on_failure: Callable[[UnavailableError], None] = lambda _error: None,
+        on_failure: Callable[[UnavailableError, float], None] = lambda _error, _now: None,
     ) -> None:
         """Remember how to read the value; nothing is read yet.
 
@@ -47,7 +46,7 @@ class Refreshing(Generic[T]):
             max_stale_s: For how long it is used at most when it cannot be read again.
             cooldown_s: The least time between the starts of two attempts.
             jitter: Share of the lifetime by which it is varied up and down, so that edges do not ask all at once.
-            on_failure: Told of every attempt that fails.
+            on_failure: Told of every attempt that fails, and the time.
         """
         self._load = load
         self._lifetime_s = lifetime_s
@@ -75,7 +74,7 @@ class Refreshing(Generic[T]):
         value = self._value
         if value is not None and self._read_at - MAX_OVERTAKING_S <= now < self._fresh_until:
             return value, "hit"
-        # One attempt at a time; whoever can go on with the last good value does not wait for it.
+        # One attempt at a time. A caller that can go on with the last good value does not wait for it.
         if self._lock.acquire(blocking=not self._is_usable(now)):
             try:
                 if self._value is not None and self._read_at - MAX_OVERTAKING_S <= now < self._fresh_until:
@@ -89,12 +88,12 @@ class Refreshing(Generic[T]):
         raise self._unavailable(now)
 
     def reread(self, now: float, *how: object) -> T:
-        """Return the value as it is at the source, because something was looked for in vain in the one we have.
+        """Return the value as it is at the source: the kept one lacks what is looked for.
 
-        Within the cool-down the one we have is returned, provided that the last attempt read it.
+        Within the cool-down the kept one is returned, provided that the last attempt read it.
 
         Raises:
-            UnavailableError: The last attempt failed, so that nobody knows what the source holds.
+            UnavailableError: The last attempt failed, so what the source holds is unknown.
         """
         with self._lock:
             self._attempt(now, how)
@@ -112,13 +111,13 @@ class Refreshing(Generic[T]):
             value = self._load(now, *how)
         except UnavailableError as error:
             self._failure = error
-            self._on_failure(error)
+            self._on_failure(error, now)
             return False
         self._failure = None
         # An equal value keeps its identity: whatever was derived from it stays true.
         self._value = self._value if self._value == value else value
         self._read_at = now
-        spread = int.from_bytes(os.urandom(4)) / 0xFFFF_FFFF * 2 - 1  # -1 to 1; to import `random` takes a millisecond
+        spread = int.from_bytes(os.urandom(4)) / 0xFFFF_FFFF * 2 - 1  # -1 to 1, without importing random
         self._fresh_until = now + self._lifetime_s * (1 + self._jitter * spread)
         return True
 

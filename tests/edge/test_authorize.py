@@ -1,15 +1,16 @@
-"""edge/cognito_edge/decision.py: cut-offs and a route's demands, through the gateway: what is said, in which order, and to whom."""
+"""edge/cognito_edge/authorize.py: cut-offs and a route's demands, through the gateway: what is said, in which order, and to whom."""
 
 import json
 import re
 
 import pytest
+from cognito_edge.authorize import authorize
 from cognito_edge.claims import VerifiedClaims
-from cognito_edge.decision import check_route
 from cognito_edge.errors import MissingGroupError
 from cognito_edge.parameters import parse_parameters
 
-from tests.support.fakes import NOW, headers_of, is_forwarded, problem_of
+from tests.support.events import headers_of, is_forwarded, problem_of
+from tests.support.keys_and_tokens import NOW
 from tests.support.policy_oracle import Ask
 from tests.support.policy_rig import OWN, PARTNER, PARTNER_ENTRY, gateway_under, outcome, token_of, word_for
 
@@ -81,7 +82,7 @@ def test_a_token_that_is_not_for_this_rule_is_401_invalid_token(policy, claims, 
 
 
 def test_revocation_says_since_when_and_never_who_else():
-    """The times help; the lists of other people's ids are nobody's business."""
+    """The times help; the lists of other people's ids are not shown."""
     result = refused({"cut_off": {"issued_before": NOW, "sub": ["somebody-else"]}}, ID)
     assert "2026-09-21T14:13:20Z" in problem_of(result)["detail"]
     result = refused({"cut_off": {"sub": ["somebody-else", ID["sub"]]}}, ID)
@@ -123,7 +124,7 @@ def test_every_demand_of_a_rule_has_to_hold():
 
 
 def test_a_scope_in_an_id_token_is_a_claim_like_any_other():
-    """Cognito puts scopes into access tokens alone: in an ID token `scope` opens nothing, and spoils nothing."""
+    """Cognito puts scopes into access tokens alone: in an ID token ``scope`` opens nothing, and spoils nothing."""
     both = {"path": "/a", "token_use": ["id", "access"], "scopes": ["email"]}
     system = gateway_under({"routes": [both, {"path": "/b"}]})
     assert outcome(system, Ask("GET", "/a", OWN.access_claims(scope="email"))) == "allowed"
@@ -144,7 +145,7 @@ def identity_of(result: dict) -> dict[str, str]:
 
 
 def test_on_a_public_route_a_good_token_gives_identity():
-    """So that a page can greet whoever is signed in."""
+    """So that a page can greet a person who is signed in."""
     result = gateway_under(PUBLIC)(uri="/a", token=token_of(ID))
     assert identity_of(result)["x-cognito-sub"] == ID["sub"]
 
@@ -253,7 +254,7 @@ def test_many_groups_on_both_sides_cost_their_sum_and_not_their_product():
     )
     Counting.compared = 0
     with pytest.raises(MissingGroupError):
-        check_route(claims, configuration.policy.groups[0].routes[0], configuration)
+        authorize(claims, configuration.policy.rules[0].routes[0], configuration)
     assert Counting.compared <= 2 * (400 + 500)
 
 
