@@ -16,7 +16,7 @@ CDK := $(BIN)/python -m infra.deploy.cdk_cli
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format format-check lint types web web-check synth bench load fuzz soak deploy rollback destroy clean lock
+.PHONY: help install run test check format format-check lint types web web-check synth dist bench load fuzz soak deploy rollback destroy clean lock
 
 help: ## Print this
 	@echo "Cognito edge gateway: a login in front of a Lambda function URL."
@@ -78,6 +78,9 @@ soak: for-test ## 200,000 requests in one process: memory has to stay flat
 
 synth: for-run ## Write the CloudFormation templates to cdk.out/ (no credentials, no network)
 	@$(BIN)/python -m infra.app
+
+dist: for-run ## Build the wheel and the source distribution into dist/ (wants a CPython 3.13)
+	@$(BIN)/python -m hatchling build --directory dist
 
 deploy: for-run ## Deploy to AWS: checks, difference, deployment, smoke test (docs/deploy.md)
 	@$(CDK) deploy $(DEPLOY_ARGS)

@@ -1,8 +1,8 @@
-"""Installs what locks name, whole or not at all, and nothing newer. The standard library is all it needs.
+"""Installs what locks name, whole or not at all, and nothing newer. It needs the standard library alone.
 
 ``make`` runs ``python -m infra.install NAME …`` before each command, with names of ``_SETS`` or ``_PLACES``.
 
-A lock is the whole closure, so pip resolves nothing (``--no-deps``) and builds nothing (wheels alone). Otherwise pip asks the
+A lock is the whole closure, so pip resolves nothing (``--no-deps``) and builds nothing (only wheels). Otherwise pip asks the
 index for the newest release of what a package requires as ``name[extra]`` (22.3 to 23.2), and of what builds a package.
 """
 
@@ -19,16 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-# make runs this with an interpreter in which nothing is installed yet.
+# The interpreter that make runs this with has no packages yet.
 sys.path.insert(0, str(Path(__file__).parent))
 
 from cognito_edge_cdk.bundling.installer import InstallError, alone, pip, run
 from cognito_edge_cdk.bundling.layout import LOCKS, PROJECT
 
 _MARK: Final = ".installed"
-"""A file in every place: what the place was made from. Written last."""
+"""A file in every place that names what the place was made from; it is written last."""
 _BEGUN: Final = ".begun"
-"""A file in a place: something is being installed, or was not to its end."""
+"""A file in a place: an installation is under way, or was interrupted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,11 @@ class Place:
 
     Attributes:
         folder: Its name in the project.
-        locks: What it is made from. The last one of an environment names all that it holds; those before are parts of it.
+        locks: What it is made from. The last one names all that it holds; those before are parts of that one.
         about: A few words for the console.
-        editable: Whether this project's own packages are installed there too, as they lie here (PEP 660).
         kind: ``environment``; ``packages`` for ``.venv``'s interpreter; ``versions``, a folder of packages for each entry of
             the lock; ``wheels``, those of the functions.
+        editable: Whether this project's own packages are installed there too, as links to their sources (PEP 660).
     """
 
     folder: str
@@ -63,11 +63,11 @@ class Place:
     def state(self, locks: Sequence[str]) -> set[str]:
         """Return the lines of its mark when *locks*, as they are now, are installed for its interpreter."""
         lines = {f"{lock} {hashlib.sha256((LOCKS / lock).read_bytes()).hexdigest()}" for lock in locks}
-        # When the system's Python is upgraded or removed, packages that were installed for it are of no use.
+        # Packages are of no use once the Python that they were installed for is upgraded or removed.
         return {*lines, f"python {self.python.resolve(strict=True)}"}
 
     def ours(self) -> set[str]:
-        """Return the line of its mark when this project's own packages are installed there, as they are described now."""
+        """Return the line of its mark when this project itself is installed there, as ``pyproject.toml`` describes it now."""
         if not self.editable:
             return set()
         about = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))
@@ -75,7 +75,7 @@ class Place:
         return {f"project {PROJECT} {hashlib.sha256(packages.encode()).hexdigest()}"}
 
     def mark(self) -> set[str]:
-        """Return the lines of its mark; none when nothing is installed, or nothing that works."""
+        """Return the lines of its mark; an empty set if nothing is installed, or nothing that works."""
         try:
             self.python.resolve(strict=True)
             return set((self.path / _MARK).read_text().splitlines())
@@ -114,25 +114,26 @@ _SETS: Final = {
 
 
 def install(place: Place) -> None:
-    """Install a place's locks. What an earlier state of them left there is removed.
+    """Install what a place lacks: its locks, this project itself, or both. A changed lock empties the place first.
 
     Raises:
-        InstallError: The place is not complete, and has no mark that says so.
+        InstallError: The place is not complete, and has no mark that says it is.
     """
     mark, begun = place.path / _MARK, place.path / _BEGUN
-    written, parts = place.mark(), place.locks[:-1]
-    dependencies = {line for line in written if not line.startswith("project ") and not begun.exists()}
+    written, parts = set() if begun.exists() else place.mark(), place.locks[:-1]
+    dependencies = {line for line in written if not line.startswith("project ")}
     has_all = bool(dependencies) and place.state(place.locks) <= dependencies
-    # The tests' packages are added to those that run, and change none of them: the old mark stays true until the new one.
+    # The tests' packages are added to those that run, and leave these as they are: the old mark stays true until the new one.
     has_parts = place.kind == "environment" and bool(parts and dependencies) and dependencies == place.state(parts)
     if not (has_all or has_parts):
+        written = set()
         mark.unlink(missing_ok=True)
         shutil.rmtree(place.path, ignore_errors=True)
         if place.kind == "environment":
             _make_environment(place.path)
     place.path.mkdir(exist_ok=True)
     begun.touch()
-    state = sorted(place.state(place.locks) | place.ours())
+    state = (dependencies if has_all else place.state(place.locks)) | place.ours()
     try:
         if not has_all:
             _fill(place)
@@ -143,7 +144,7 @@ def install(place: Place) -> None:
             begun.unlink()  # pip downloads everything before it changes anything
         raise
     fresh = place.path / f"{_MARK}.new"
-    fresh.write_text("".join(f"{line}\n" for line in state))
+    fresh.write_text("".join(f"{line}\n" for line in sorted(state)))
     fresh.replace(mark)
     begun.unlink()
 
@@ -156,7 +157,7 @@ def _make_environment(folder: Path) -> None:
 
 
 def _base_python() -> str:
-    """Return the interpreter below an activated environment, which may be the very one that is to be replaced."""
+    """Return the interpreter below an activated environment: this run may replace that environment."""
     return str(getattr(sys, "_base_executable", sys.executable))
 
 
@@ -188,7 +189,7 @@ def _fill(place: Place) -> None:
 
 
 def _add_our_packages(place: Place) -> None:
-    """Install this project itself, as it lies here: its packages can be imported, and ``cognito-edge`` be run."""
+    """Install links to this project's packages, and the command ``cognito-edge``."""
     status, output = run(
         *(place.python, "-I", "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--no-index", "--quiet"),
         *("--disable-pip-version-check", "--no-input", "--editable", str(PROJECT)),

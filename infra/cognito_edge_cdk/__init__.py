@@ -10,10 +10,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Cors", "EdgeGateway", "Site"]
 
+_MODULES = {"Cors": "cors", "EdgeGateway": "gateway", "Site": "site"}
+
 
 def __getattr__(name: str) -> object:
-    """Import a construct when it is first asked for: ``bundling`` needs no ``aws_cdk``."""
-    if name not in __all__:
+    """Import a construct when it is first used: ``bundling`` also runs where ``aws_cdk`` is not installed."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = {"Cors": "cors", "EdgeGateway": "gateway", "Site": "site"}[name]
-    return getattr(importlib.import_module(f".{module}", __name__), name)
+    return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)

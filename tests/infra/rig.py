@@ -1,4 +1,4 @@
-"""What several tests of this folder use: the template as a lookup, runs of infra's commands, hand-made wheels."""
+"""Helpers of this folder's tests: the template as a lookup, runs of infra's commands, hand-made wheels."""
 
 import fcntl
 import hashlib
@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
-COPIED = ("infra", "edge", "backend", "requirements", "cdk.json")
+COPIED = ("infra", "edge", "backend", "requirements", "cdk.json", "LICENSE")
 
 
 class Template:
@@ -37,7 +37,7 @@ class Template:
 
 
 def run_module(module, *arguments, project=PROJECT, umask=-1):
-    """Run ``python -m`` in a project folder, with no AWS settings and no way out to a network."""
+    """Run ``python -m`` in a project folder, without AWS settings and without a network."""
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -45,7 +45,7 @@ def run_module(module, *arguments, project=PROJECT, umask=-1):
     }
     # A copy's own packages, not those that are installed here.
     environment["PYTHONPATH"] = os.pathsep.join(str(project / folder) for folder in ("edge", "infra"))
-    # Port 9 (discard) of this machine: whoever tries to reach anything fails at once.
+    # Port 9 (discard) of this machine: every attempt to reach anything fails at once.
     environment |= dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
     return subprocess.run(
         [sys.executable, "-m", module, *map(str, arguments)],
@@ -74,7 +74,7 @@ def made_once(tmp_path_factory, name, make):
 
 
 def project_copy(folder):
-    """Copy what bundles and templates are made of; the wheels are read where they are."""
+    """Copy the inputs of bundles and templates; the wheels are read where they are."""
     folder.mkdir(parents=True)
     ignore = shutil.ignore_patterns("__pycache__")
     for name in COPIED:
@@ -96,7 +96,7 @@ def snapshot(folder):
 
 
 def make_wheel(folder, name, files, *, version="1.0", tag="py3-none-any", requires=None):
-    """Write a wheel and return its path; with *requires* (PEP 508), it has what pip wants to see as well."""
+    """Write a wheel and return its path; with *requires* (PEP 508), it has the metadata that pip needs too."""
     path = folder / f"{name}-{version}-{tag}.whl"
     with zipfile.ZipFile(path, "w") as archive:
         for filename, content in {

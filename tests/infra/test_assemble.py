@@ -2,19 +2,15 @@
 
 import importlib.util
 import os
+import shutil
 import stat
 import sys
 
 import pytest
-from cognito_edge_cdk.bundling import assemble as module
-from cognito_edge_cdk.bundling.assemble import (
-    BundleError,
-    Interpreter,
-    Recipe,
-    assemble,
-    interpreter_for,
-    lambda_interpreter,
-)
+from cognito_edge_cdk.bundling import bytecode
+from cognito_edge_cdk.bundling.assemble import Recipe, assemble
+from cognito_edge_cdk.bundling.bytecode import Interpreter, interpreter_for, lambda_interpreter
+from cognito_edge_cdk.bundling.folder import BundleError
 from cognito_edge_cdk.bundling.wheelhouse import target
 
 from tests.infra.rig import make_lock, make_wheel, snapshot
@@ -39,13 +35,15 @@ LIBRARY = {
 
 @pytest.fixture
 def make_recipe(tmp_path):
-    """Recipes for a package with one module, and the wheels that the test gives."""
+    """Return a function that makes recipes for a small package and the wheels that the test gives."""
 
     def make(*wheels, **changes):
         package = tmp_path / "source" / "package"
         package.mkdir(parents=True, exist_ok=True)
         (package / "__init__.py").write_text("")
-        (package / "notes.txt").write_text("not a module")
+        (package / "roots.pem").write_text("CERTIFICATE")
+        (package / "notes.txt").write_text("neither a module nor a certificate")
+        (package / "py.typed").touch()
         arguments = {
             "package": package,
             "lock": make_lock(tmp_path / "lock.txt", *wheels),
@@ -67,13 +65,13 @@ def test_a_wheels_modules_and_licences_go_in_and_the_rest_stays_out(make_recipe,
     """Scripts, headers, tests, foreign bytecode and installers' notes have no place in a function."""
     assemble(make_recipe(make_wheel(tmp_path, "library", LIBRARY)), tmp_path / "b")
     assert names(tmp_path / "b") == {
-        *("package/__init__.py", "library/__init__.py", "library/testing.py", "extra.py"),
+        *("package/__init__.py", "package/roots.pem", "library/__init__.py", "library/testing.py", "extra.py"),
         *("library-1.0.dist-info/METADATA", "library-1.0.dist-info/licenses/LICENSE", "settings.json", "bundle.json"),
     }
 
 
 def test_an_unused_project_leaves_only_its_extension_modules(make_recipe, tmp_path):
-    """Nothing at all, if it has none."""
+    """A project without any leaves nothing."""
     native = make_wheel(
         tmp_path,
         "native",
@@ -83,7 +81,8 @@ def test_an_unused_project_leaves_only_its_extension_modules(make_recipe, tmp_pa
     plain = make_wheel(tmp_path, "library", LIBRARY)
     assemble(make_recipe(native, plain, unused=frozenset({"native", "library"})), tmp_path / "b")
     assert names(tmp_path / "b") == {
-        *("package/__init__.py", "_native.abi3.so", "native-1.0.dist-info/LICENSE", "settings.json", "bundle.json"),
+        *("package/__init__.py", "package/roots.pem", "_native.abi3.so", "native-1.0.dist-info/LICENSE"),
+        *("settings.json", "bundle.json"),
     }
 
 
@@ -123,7 +122,7 @@ def test_it_is_built_again_when_an_input_or_the_folder_changed(make_recipe, tmp_
 
 
 def test_nothing_is_left_beside_it(make_recipe, tmp_path):
-    """Neither the folder before nor the one it was built in."""
+    """Neither the earlier folder nor the one that it was built in."""
     output = tmp_path / "out" / "b"
     for content in (b"{}", b"[]"):
         assemble(make_recipe(files={"settings.json": content}), output)
@@ -131,7 +130,7 @@ def test_nothing_is_left_beside_it(make_recipe, tmp_path):
 
 
 def test_a_folder_with_something_else_in_it_is_left_alone(make_recipe, tmp_path):
-    """A slip in --output must not cost anybody their files; an empty folder is fine."""
+    """A slip in ``--output`` must not cost people their files; an empty folder is fine."""
     (tmp_path / "mine").mkdir()
     assert assemble(make_recipe(), tmp_path / "mine")
     (tmp_path / "theirs").mkdir()
@@ -142,7 +141,7 @@ def test_a_folder_with_something_else_in_it_is_left_alone(make_recipe, tmp_path)
 
 
 def test_two_inputs_for_one_file_are_refused(make_recipe, tmp_path):
-    """Which of them won would be chance."""
+    """Chance would decide which of them wins."""
     wheel = make_wheel(tmp_path, "library", {"package/__init__.py": "theirs"})
     with pytest.raises(BundleError, match=r"two inputs claim the file package/__init__\.py"):
         assemble(make_recipe(wheel), tmp_path / "b")
@@ -158,11 +157,11 @@ def test_a_wheel_cannot_write_outside_the_bundle(name, make_recipe, tmp_path):
 
 
 def test_bytecode_does_not_depend_on_the_folder(make_recipe, tmp_path):
-    """No path of the build is in the .pyc files."""
+    """The ``.pyc`` files hold no path of the build."""
     recipe = make_recipe(
         make_wheel(tmp_path, "library", LIBRARY),
         target=target("host"),
-        bytecode=interpreter_for(target("host"), "auto"),
+        bytecode=interpreter_for("host", "auto"),
     )
     assemble(recipe, tmp_path / "one")
     assemble(recipe, tmp_path / "a" / "deeper folder" / "two")
@@ -171,9 +170,9 @@ def test_bytecode_does_not_depend_on_the_folder(make_recipe, tmp_path):
 
 
 def test_a_module_that_does_not_compile_stops_the_build(make_recipe, tmp_path):
-    """It would fail in the function, at a time of its own choosing."""
+    """Otherwise it fails in the function, at its first import there."""
     wheel = make_wheel(tmp_path, "library", {"library.py": "def broken(:\n"})
-    recipe = make_recipe(wheel, bytecode=interpreter_for(target("host"), "auto"))
+    recipe = make_recipe(wheel, bytecode=interpreter_for("host", "auto"))
     with pytest.raises(BundleError, match=r"(?s)could not compile.*library\.py") as caught:
         assemble(recipe, tmp_path / "b")
     assert "SyntaxError" in str(caught.value)
@@ -192,7 +191,8 @@ class TestInterpreter:
             monkeypatch.setenv("PATH", str(program.parent))
             return str(program)
 
-        monkeypatch.setattr(module.sys, "executable", str(tmp_path / "none"))
+        monkeypatch.setattr(bytecode.sys, "executable", str(tmp_path / "none"))
+        monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
         return put
 
     @staticmethod
@@ -200,8 +200,16 @@ class TestInterpreter:
         return f"""echo '["{implementation}", "{version}", "{magic}", "/real/python3.13"]'"""
 
     def test_a_real_one_is_found_by_what_it_answers(self, on_path):
-        """And called by its own name from then on: a shim would fail in the compiler's empty environment."""
+        """From then on it is called by its own name: a shim would fail in the compiler's empty environment."""
         on_path(self.answer())
+        assert lambda_interpreter() == Interpreter("/real/python3.13", "CPython 3.13.5", "f30d0d0a")
+
+    def test_one_that_pyenv_installed_is_found_behind_its_shim(self, on_path, tmp_path):
+        """The shim on the PATH works only where the version was chosen."""
+        program = tmp_path / "pyenv" / "versions" / "3.13.5" / "bin" / "python3.13"
+        program.parent.mkdir(parents=True)
+        shutil.copy(on_path(self.answer()), program)
+        on_path("echo 'pyenv: python3.13: command not found' >&2; exit 127")
         assert lambda_interpreter() == Interpreter("/real/python3.13", "CPython 3.13.5", "f30d0d0a")
 
     @pytest.mark.parametrize(
@@ -218,22 +226,22 @@ class TestInterpreter:
         """A shim that fails, noise, another version, another implementation: no bytecode then."""
         on_path(script)
         assert lambda_interpreter() is None
-        assert interpreter_for(target("lambda"), "auto") is None
+        assert interpreter_for("lambda", "auto") is None
 
     def test_none_means_none(self):
         """For either platform."""
-        assert interpreter_for(target("host"), "none") is None
+        assert interpreter_for("host", "none") is None
 
     def test_a_named_one_of_the_wrong_version_is_refused(self, on_path):
-        """Its files would be ignored, and nobody would know why cold starts are slow."""
+        """The runtime would ignore its files, and cold starts would be slow for no visible reason."""
         program = on_path(self.answer(version="3.12.1", magic="cb0d0d0a"))
         with pytest.raises(BundleError, match=r"needs CPython 3\.13; .* it is CPython 3\.12\.1"):
-            interpreter_for(target("lambda"), program)
+            interpreter_for("lambda", program)
         with pytest.raises(BundleError, match="it does not run"):
-            interpreter_for(target("lambda"), "/no/such/python")
+            interpreter_for("lambda", "/no/such/python")
 
     def test_the_host_uses_the_interpreter_that_runs_this(self):
-        """Whose magic number its own import system asks for."""
-        found = interpreter_for(target("host"), "auto")
+        """Its own import system asks for its magic number."""
+        found = interpreter_for("host", "auto")
         assert found.magic == importlib.util.MAGIC_NUMBER.hex()
         assert found.executable == sys.executable

@@ -8,7 +8,7 @@ import sys
 import zipfile
 
 import pytest
-from cognito_edge_cdk.bundling.assemble import lambda_interpreter
+from cognito_edge_cdk.bundling.bytecode import lambda_interpreter
 
 from tests.infra.rig import PROJECT, run_module, snapshot
 
@@ -42,7 +42,7 @@ def test_it_runs_on_the_standard_library_alone(host_bundle):
 
 
 def test_left_out_dependencies_are_needed_by_nothing(host_bundle):
-    """A key checks signatures, with cryptography behind it; no module of the gateway wants more."""
+    """A key checks signatures with cryptography; no module of the gateway imports more."""
     program = f"""
 import importlib, pkgutil, cognito_edge
 for module in pkgutil.walk_packages(cognito_edge.__path__, "cognito_edge."): importlib.import_module(module.name)
@@ -57,7 +57,7 @@ print(type(key).__name__, key.verify(b'message', b'signature'), [m for m in {LEF
 
 
 def test_left_out_dependencies_are_not_there(lambda_bundle, host_bundle):
-    """Only cffi's extension module, which cryptography loads, is."""
+    """Only cffi's extension module is there: cryptography loads it."""
     for bundle in (lambda_bundle, host_bundle):
         names = {path.name.partition("-")[0].partition(".")[0] for path in bundle.iterdir()}
         assert names & {*LEFT_OUT, "_cffi_backend"} == {"cffi", "_cffi_backend"}  # "cffi": its licence
@@ -65,15 +65,17 @@ def test_left_out_dependencies_are_not_there(lambda_bundle, host_bundle):
 
 
 def test_settings_are_the_arguments(lambda_bundle):
-    """Nothing else: defaults belong to the code."""
+    """It holds nothing else: defaults belong to the code."""
     document = json.loads((lambda_bundle / "settings.json").read_bytes())
     assert document == {"parameter_prefix": "/gateway", "parameter_region": "eu-west-1"}
 
 
-def test_our_code_is_all_there_and_nothing_but_modules(lambda_bundle):
-    """Every module of cognito_edge, byte for byte."""
+def test_our_code_is_all_there_and_little_else(lambda_bundle):
+    """Every module of ``cognito_edge`` and Amazon's root certificates, byte for byte."""
     sources = {
-        path.relative_to(PROJECT / "edge").as_posix(): path.read_bytes() for path in (PROJECT / "edge").rglob("*.py")
+        path.relative_to(PROJECT / "edge").as_posix(): path.read_bytes()
+        for path in (PROJECT / "edge").rglob("*")
+        if path.suffix in (".py", ".pem")
     }
     files = [path for path in (lambda_bundle / "cognito_edge").rglob("*") if path.is_file() and path.suffix != ".pyc"]
     assert {path.relative_to(lambda_bundle).as_posix(): path.read_bytes() for path in files} == sources
@@ -92,7 +94,7 @@ def test_another_folder_builds_the_same_bytes(platform, elsewhere, lambda_bundle
 
 
 def test_a_second_build_does_nothing(host_bundle):
-    """The same inputs, and nothing changed since."""
+    """The inputs are the same, and the folder has not changed since."""
     before = host_bundle.stat().st_ino
     finished = run_module("infra.bundle", "--output", host_bundle, *REQUIRED, "--platform", "host")
     assert "up to date" in finished.stderr
@@ -112,7 +114,8 @@ def test_modes_times_and_contents_are_the_same_on_every_machine(lambda_bundle, h
 
 
 def test_licences_are_kept(lambda_bundle):
-    """Whoever deploys this distributes the libraries."""
+    """People who deploy this distribute the libraries, and our code."""
+    assert (lambda_bundle / "LICENSE").read_bytes() == (PROJECT / "LICENSE").read_bytes()
     for project in ("cryptography", "httptools", "pybase64", "cffi"):
         assert list(lambda_bundle.glob(f"{project}-*.dist-info/**/LICENSE*")), project
 
@@ -155,7 +158,7 @@ def test_host_bytecode_is_taken_without_looking_at_the_source(host_bundle):
 
 
 def test_it_stays_far_below_the_limit(lambda_bundle, tmp_path):
-    """50 MB are allowed; every one is fetched and unpacked at cold starts."""
+    """Lambda allows 50 MB, but fetches and unpacks each of them at cold starts."""
     with zipfile.ZipFile(tmp_path / "bundle.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(lambda_bundle.rglob("*")):
             archive.write(path, path.relative_to(lambda_bundle))
@@ -163,7 +166,7 @@ def test_it_stays_far_below_the_limit(lambda_bundle, tmp_path):
 
 
 def test_no_bytecode_is_made_when_none_is_wanted(tmp_path):
-    """The way to the same bytes on machines with and without a CPython 3.13."""
+    """Machines with and without a CPython 3.13 then build the same bytes."""
     finished = run_module("infra.bundle", "--output", tmp_path / "b", *REQUIRED, "--bytecode", "none")
     assert "no bytecode" in finished.stderr
     assert not list(tmp_path.rglob("*.pyc"))
@@ -183,7 +186,7 @@ def test_no_bytecode_is_made_when_none_is_wanted(tmp_path):
     ],
 )
 def test_wrong_settings_are_refused_before_anything_is_built(arguments, content, status, message, tmp_path):
-    """At run time it would be too late: an edge function cannot be repaired by an environment variable."""
+    """Run time is too late: no environment variable can repair an edge function."""
     (tmp_path / "settings.json").write_text(content)
     finished = run_module(
         "infra.bundle", "--output", tmp_path / "b", *arguments, "--settings", tmp_path / "settings.json"
@@ -195,7 +198,7 @@ def test_wrong_settings_are_refused_before_anything_is_built(arguments, content,
 
 
 def test_settings_from_a_file_and_policy_required_go_in(tmp_path):
-    """What the file adds, and what it repeats in the same words."""
+    """The file may add settings, and repeat an option's."""
     (tmp_path / "settings.json").write_text('{"cooldown_s": 1, "parameter_prefix": "/gateway"}')
     finished = run_module(
         *("infra.bundle", "--output", tmp_path / "b", *REQUIRED, "--bytecode", "none"),
@@ -211,7 +214,7 @@ def test_settings_from_a_file_and_policy_required_go_in(tmp_path):
 
 
 def test_a_wheelhouse_that_lacks_something_says_what_to_run(tmp_path):
-    """Building never reaches for the network by itself."""
+    """A build never uses the network."""
     finished = run_module("infra.bundle", "--output", tmp_path / "b", *REQUIRED, "--wheelhouse", tmp_path)
     assert finished.returncode == 1
     assert "cryptography==" in finished.stderr
@@ -219,7 +222,7 @@ def test_a_wheelhouse_that_lacks_something_says_what_to_run(tmp_path):
 
 
 def test_help_names_every_option():
-    """The contract's options, and our own."""
+    """Contract C3's options and a few more."""
     text = run_module("infra.bundle", "--help").stdout
     for option in (
         "--output",

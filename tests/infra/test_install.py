@@ -1,4 +1,4 @@
-"""Installations as `make` does them, in a small project with an index of its own: whole, never newer, and told when not."""
+"""Installations as ``make`` does them, in a small project with its own index: whole, never newer, and reported if not."""
 
 import ensurepip
 import importlib.metadata
@@ -10,24 +10,24 @@ import sys
 import sysconfig
 import tarfile
 import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from tests.infra.rig import PROJECT, make_lock, make_wheel
+from tests.support.http_fake import Answer, HttpFake
 
 PIPS = PROJECT / ".venv-pips"
 NEWEST = max((path.name for path in PIPS.glob("[0-9]*")), key=lambda name: [int(part) for part in name.split(".")])
 # Python 3.12 took away what the older ones import; it came with 23.2.1.
 BROUGHT = [*(["22.3", "23.0.1"] if sys.version_info < (3, 12) else []), "23.2.1", NEWEST]
-# What `make fuzz` starts here in place of the fuzzers.
+# What ``make fuzz`` starts here in place of the fuzzers.
 SHOWS_WHAT_IS_THERE = """
 import importlib.metadata
 print(*sorted({f"{found.name} {found.version}" for found in importlib.metadata.distributions()}), sep="\\n")
 """
 
-# A project whose own package is installed with ours' options, by a build backend that needs no other package.
+# A project of the same form, with a build backend that needs no other package.
 PYPROJECT = """
 [build-system]
 requires = []
@@ -90,41 +90,33 @@ def python(tmp_path_factory):
     return python_that_brings(NEWEST, tmp_path_factory.mktemp("python"))
 
 
-class Index:
+class Index(HttpFake):
     """A package index on loopback, whose files may hang, or break off."""
 
     def __init__(self, folder):
         self.folder = folder
         self.breaks_off = self.hangs = False
         self.asked = threading.Event()
-        self._ended = threading.Event()
-        index = self
+        super().__init__(self._answer)
+        self.url += "/simple"
 
-        class Handler(SimpleHTTPRequestHandler):
-            def __init__(self, *arguments):
-                super().__init__(*arguments, directory=folder)
-
-            def do_GET(self):
-                if self.path.endswith(".whl"):
-                    index.asked.set()
-                    if index.hangs:
-                        index._ended.wait()
-                    if index.breaks_off:
-                        self.send_response(200)
-                        self.send_header("Content-Length", "1000")
-                        self.end_headers()
-                        self.wfile.write(b"PK")
-                        return
-                super().do_GET()
-
-            def log_message(self, *_):
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._server.handle_error = lambda *_: None  # a pip that was interrupted
-        self.url = f"http://127.0.0.1:{self._server.server_port}/simple"
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+    def _answer(self, asked):
+        file = self.folder / asked.path.strip("/")
+        if file.suffix == ".whl":
+            self.asked.set()
+            if self.hangs:
+                self.ended.wait()
+            if self.breaks_off:
+                return Answer(200, b"PK", {"Content-Length": "1000"})
+        if file.is_dir():
+            file /= "index.html"
+        return (
+            Answer(
+                200, file.read_bytes(), {"Content-Type": "text/html" if file.suffix == ".html" else "application/zip"}
+            )
+            if file.is_file()
+            else Answer(404)
+        )
 
     def publish(self, name, version="1", *, requires=()):
         """Add a wheel, and return it."""
@@ -134,11 +126,6 @@ class Index:
         links = [f'<a href="{path.name}">{path.name}</a>' for path in folder.iterdir() if path.suffix != ".html"]
         (folder / "index.html").write_text("\n".join(links))
         return wheel
-
-    def close(self):
-        self._ended.set()
-        self._server.shutdown()
-        self._server.server_close()
 
 
 @pytest.fixture
@@ -235,7 +222,7 @@ def test_a_newer_release_never_reaches_an_installation(every_python, project, in
 
 
 def test_a_lock_that_lacks_something_is_named_with_it(python, project, index):
-    """Nothing is fetched instead. With the lock mended, the same command goes on."""
+    """Nothing is fetched instead. The same command goes on once the lock is right."""
     wheels = [index.publish("a", requires=["b[extra]>=1"]), index.publish("b", requires=["c>=3; extra == 'extra'"])]
     project.lock("fuzz", *wheels)
     index.publish("c", "3")
@@ -243,7 +230,7 @@ def test_a_lock_that_lacks_something_is_named_with_it(python, project, index):
         status, printed = project.run(*fuzz(python))
         assert status
         assert "install: .venv-fuzz: what requirements/fuzz.txt names is not complete" in printed
-        assert "b 1 needs c>=3, and there is none" in printed
+        assert "b 1 needs c>=3, which is missing" in printed
     project.lock("fuzz", *wheels, index.publish("c", "3"))
     assert project.run(*fuzz(python))[0] == 0
 
@@ -301,7 +288,7 @@ def test_a_download_that_breaks_off_is_told_and_begun_again(pip, python, project
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_installation_goes_on_the_next_time(how, python, project, index):
-    """Whatever was interrupted, and however: what is there is never taken for whole."""
+    """An interrupted installation never counts as complete, however it was interrupted."""
     project.lock("fuzz", index.publish("a"), index.publish("b"))
     index.hangs = True
     process = project.start(*fuzz(python))
@@ -316,8 +303,8 @@ def test_an_interrupted_installation_goes_on_the_next_time(how, python, project,
     assert project.there() == ["a 1", "b 1"]
 
 
-def test_a_second_run_asks_nobody(python, project, index):
-    """No index, no pip, no line; until the lock is another one, and then what the old one had goes."""
+def test_a_second_run_asks_no_index(python, project, index):
+    """No index, no pip, no line, until the lock changes; what the old lock had is then removed."""
     a, b = index.publish("a"), index.publish("b")
     project.lock("fuzz", a, b)
     assert project.run(*fuzz(python))[0] == 0
@@ -338,13 +325,13 @@ def test_two_at_once_make_one_installation(python, project, index):
     second = project.start(*fuzz(python))
     assert "waiting" in second.stdout.readline()
     index.hangs = False
-    index._ended.set()
+    index.ended.set()
     assert [process.communicate(timeout=30) and process.returncode for process in (first, second)] == [0, 0]
     assert project.there() == ["a 1"]
 
 
 def test_what_a_shell_or_pips_settings_say_of_other_projects_does_not_count(python, project, index, tmp_path):
-    """PYTHONPATH, a constraint, the user's own site-packages: each made an installation fail, or lack something."""
+    """``PYTHONPATH``, a constraint and the user's own site-packages each made an installation fail, or lack something."""
     project.lock("fuzz", index.publish("a"))
     shutil.unpack_archive(index.folder / "simple" / "a" / "a-1-py3-none-any.whl", tmp_path / "elsewhere", "zip")
     (tmp_path / "constraints.txt").write_text("a<1\n")
@@ -359,7 +346,7 @@ def test_what_a_shell_or_pips_settings_say_of_other_projects_does_not_count(pyth
 
 
 def test_another_python_is_taken_when_it_is_named_or_the_old_one_is_gone(python, project, index, tmp_path):
-    """An upgrade of the system takes away what an environment was made with."""
+    """An upgrade of the system removes the Python that an environment was made with."""
     other = python_that_brings(NEWEST, tmp_path / "python")
     project.lock("fuzz", index.publish("a"))
     project.run(*fuzz(python))
@@ -374,11 +361,11 @@ def test_another_python_is_taken_when_it_is_named_or_the_old_one_is_gone(python,
 
 
 class TestWhatTestsAdd:
-    """`make test` adds to the environment that `make run` made."""
+    """``make test`` adds to the environment that ``make run`` made."""
 
     @pytest.fixture
     def ran(self, python, project, index):
-        """A project in which `make run` has installed."""
+        """A project in which ``make run`` has installed."""
         self.wheels = [index.publish("a"), index.publish("b")]
         project.lock("run", self.wheels[0])
         project.lock("dev", *self.wheels)
@@ -391,7 +378,7 @@ class TestWhatTestsAdd:
         return project.run(python, "-m", "infra.install", *names, **variables)
 
     def test_what_runs_stays_as_it_is(self, ran, python):
-        """Not a file of it changes, since it may be running."""
+        """None of its files changes: it may be running."""
         module = next((ran.folder / ".venv").glob("lib/python3.*/site-packages/a.py"))
         before = module.stat()
         assert self.install(python, ran, "dev")[0] == 0
@@ -408,7 +395,7 @@ class TestWhatTestsAdd:
         assert self.install(python, ran, "dev")[0] == 0
 
     def test_what_was_interrupted_while_it_was_added_is_made_anew(self, ran, python, index):
-        """`make run` goes on as it was; `make test` trusts nothing that lies there."""
+        """``make run`` goes on as it was; ``make test`` trusts nothing that lies there."""
         index.hangs = True
         index.asked.clear()
         process = ran.start(python, "-m", "infra.install", "dev")
@@ -424,6 +411,48 @@ class TestWhatTestsAdd:
         assert (packages / "b.py").is_file()
 
 
+class TestOurOwnPackages:
+    """``.venv`` has links to this project's packages (PEP 660)."""
+
+    @pytest.fixture
+    def there(self, python, project, index):
+        """A project in which ``make test`` has installed."""
+        self.wheels = [index.publish("a"), index.publish("b")]
+        project.lock("run", self.wheels[0])
+        project.lock("dev", *self.wheels)
+        assert self.install(python, project)[0] == 0
+        return project
+
+    @staticmethod
+    def install(python, project, *names, **variables):
+        return project.run(python, "-m", "infra.install", *(names or ("dev",)), **variables)
+
+    def test_another_version_is_linked_and_nothing_else_installed(self, there, python):
+        """No index is needed: the locks are as they were. A failure is reported, and the next run goes on."""
+        module = next((there.folder / ".venv").glob("lib/python3.*/site-packages/a.py"))
+        before = module.stat()
+        (there.folder / "pyproject.toml").write_text(PYPROJECT.replace('version = "1"', 'version = "2"'))
+        (there.folder / "backend.py").write_text("raise SystemExit('no disk')")
+        status, printed = self.install(python, there, PIP_NO_INDEX="1")
+        assert (status, "install: .venv: pip could not install this project itself" in printed) == (1, True)
+        (there.folder / "backend.py").write_text(
+            BACKEND.replace("ours-1", "ours-2").replace("nVersion: 1", "nVersion: 2")
+        )
+        assert self.install(python, there, "run", PIP_NO_INDEX="1")[0] == 0
+        assert there.there(".venv") == ["a 1", "b 1", "ours 2"]
+        after = module.stat()
+        assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+        assert self.install(python, there, "run", "dev", PIP_NO_INDEX="1") == (0, "")
+
+    def test_another_lock_brings_them_back(self, there, python, index):
+        """A changed lock empties the environment first."""
+        self.wheels = [index.publish("a", "2"), self.wheels[1]]
+        there.lock("run", self.wheels[0])
+        there.lock("dev", *self.wheels)
+        assert self.install(python, there)[0] == 0
+        assert there.there(".venv") == ["a 2", "b 1", "ours 1"]
+
+
 def test_this_environment_has_the_pip_that_python_brings():
-    """Never an upgraded one: what works with that works for whoever has just installed Python."""
+    """An upgraded one would hide what fails for people who have just installed Python."""
     assert importlib.metadata.version("pip") == ensurepip.version()

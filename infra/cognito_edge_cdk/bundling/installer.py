@@ -1,4 +1,4 @@
-"""pip, told to install or download exactly what a lock names; and what a person can do when it fails."""
+"""pip installs or downloads exactly what a lock names; a failure says what a person can do."""
 
 import contextlib
 import fcntl
@@ -23,14 +23,14 @@ _NO_WHEEL: Final = (
 _PROGRESS: Final = re.compile(
     r" *(Collecting|Downloading|Ignoring|Processing|Requirement already|Using cached|WARNING: (Location|Retrying))"
 )
-"""pip's lines that tell of no fault."""
+"""pip's lines that report no fault."""
 
 
 class InstallError(Exception):
     """Something could not be installed; the message says what, why, and what to do.
 
     Attributes:
-        half_done: Whether some of it may be there.
+        half_done: Whether a part may be installed.
     """
 
     def __init__(self, message: str, *, half_done: bool = False) -> None:
@@ -39,7 +39,7 @@ class InstallError(Exception):
 
 
 def pip(python: Path | str, verb: str, lock: Path, *options: str, into: str) -> None:
-    """Let pip install or download what a lock names.
+    """Install or download what a lock names.
 
     Args:
         python: The interpreter whose pip does it.
@@ -49,10 +49,10 @@ def pip(python: Path | str, verb: str, lock: Path, *options: str, into: str) -> 
         into: Where to, for messages.
 
     Raises:
-        InstallError: It did not; the message says which file could not be had, why, and what to set.
+        InstallError: pip failed; the message says which file it could not get, why, and what to set.
     """
-    # -I: pip would count packages in PYTHONPATH, or in the user's own site-packages, as installed.
-    # --no-compile: Python compiles modules when they are imported, and most of CDK never is.
+    # -I: otherwise pip counts packages in PYTHONPATH and in the user's own site-packages as installed.
+    # --no-compile: Python compiles a module when it is first imported; most of CDK never is.
     status, output = run(
         *(python, "-I", "-m", "pip", verb, "--no-deps", "--require-hashes", "--only-binary=:all:", *_NO_WHEEL),
         *("--disable-pip-version-check", "--no-input", "--progress-bar=off"),
@@ -65,7 +65,7 @@ def pip(python: Path | str, verb: str, lock: Path, *options: str, into: str) -> 
 
 
 def _explain(output: str, lock: str, into: str) -> str:
-    """Return what a person can do about pip's failure."""
+    """Return pip's failure in words that say what to do."""
     named = (
         re.search(r"^ERROR: No matching distribution found for (\S+)", output, re.MULTILINE)
         or re.search(r"^ +(\S+==\S+) from .*:$", output, re.MULTILINE)
@@ -73,7 +73,7 @@ def _explain(output: str, lock: str, into: str) -> str:
     )
     if "DO NOT MATCH THE HASHES" in output:
         why = (
-            "What came has another hash than the lock names: the download broke off, or the index has another file there. "
+            "The file has another hash than the lock names: the download broke off, or the index has another file there. "
             "Run the same command again; if it says the same, do not trust that index with this file."
         )
     elif re.search(r"Retrying \(|[Cc]onnection broken|incomplete-download|[Tt]imed out|HTTP error", output):
@@ -87,7 +87,7 @@ def _explain(output: str, lock: str, into: str) -> str:
             f"{platform.machine()}. Another index: PIP_INDEX_URL=URL; another Python: make PYTHON=python3.13 …"
         )
     else:
-        why = "Mend what pip says below, then run the same command again."
+        why = "Correct what pip names below, then run the same command again."
     what = f"could not get {named[1]}, which {lock} names" if named else f"could not install what {lock} names"
     lines = [line for line in output.splitlines() if line.strip()]
     attempts = [line for line in lines if line.startswith("WARNING: Retrying")]
@@ -116,10 +116,10 @@ def run(*command: Path | str) -> tuple[int, str]:
 
 @contextlib.contextmanager
 def alone(lock: Path) -> Iterator[None]:
-    """Hold a file lock. While another process has it, which may be a child that outlived one, say so and wait.
+    """Hold a file lock. If another process holds it (perhaps a child that outlived its parent), say so and wait.
 
     Args:
-        lock: A file of its own, named for what is locked; made here.
+        lock: A file for this purpose, named for what is locked; made here.
     """
     lock.parent.mkdir(exist_ok=True)
     handle = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
@@ -128,7 +128,7 @@ def alone(lock: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"{lock.stem}: another process is at it here; waiting for it", file=sys.stderr, flush=True)
+            print(f"{lock.stem}: waiting for another process that does this here", file=sys.stderr, flush=True)
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:

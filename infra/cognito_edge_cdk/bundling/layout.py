@@ -1,4 +1,4 @@
-"""Where things lie in this repository."""
+"""Where things lie in this repository, and what an installed wheel has instead."""
 
 from pathlib import Path
 from typing import Final
@@ -9,6 +9,10 @@ PROJECT: Final = Path(__file__).resolve().parents[3]
 LOCKS: Final = PROJECT / "requirements"
 """What is installed, exactly."""
 
+PACKED: Final = Path(__file__).resolve().parents[1] / "edge.zip"
+"""The edge function's folder in an installed wheel; a checkout has no such file, and builds the folder."""
+
+LICENCE: Final = PROJECT / "LICENSE"
 EDGE_SOURCES: Final = PROJECT / "edge" / "cognito_edge"
 EDGE_LOCK: Final = LOCKS / "edge.txt"
 BACKEND_SOURCES: Final = PROJECT / "backend"

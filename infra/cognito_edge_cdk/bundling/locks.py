@@ -1,8 +1,8 @@
-"""Locks: what one names, and whether what lies there is all of that, and all that it needs in turn.
+"""What a lock names, and whether an installation has all of it and all that it needs in turn.
 
 A lock is a requirements file with exact versions and hashes, and the whole closure: nothing outside of it is ever installed.
-``python -I infra/cognito_edge_cdk/bundling/locks.py LOCK FOLDER`` looks at the packages in a folder; ``infra.install`` does so after each installation,
-with that environment's interpreter, where there may be nothing but pip.
+``infra.install`` runs this file after each installation (``python -I …/locks.py LOCK FOLDER``), with that environment's
+interpreter, where pip may be the only package.
 """
 
 import email
@@ -18,7 +18,7 @@ try:
     from packaging.markers import Marker
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name, canonicalize_version
-except ImportError:  # pip is everywhere, and brings the same
+except ImportError:  # pip brings the same
     from pip._vendor.packaging.markers import Marker  # type: ignore[no-redef]
     from pip._vendor.packaging.requirements import Requirement  # type: ignore[no-redef]
     from pip._vendor.packaging.utils import canonicalize_name, canonicalize_version  # type: ignore[no-redef]
@@ -28,7 +28,7 @@ _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 
 
 class LockError(ValueError):
-    """A lock cannot be read; the message names the line, and how locks are written."""
+    """A lock or a wheel's metadata cannot be read; the message names the line, and how locks are written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def read_lock(lock: Path, *, markers: Mapping[str, str]) -> tuple[Locked, ...]:
         markers: Marker values (PEP 508) that differ from this interpreter's.
 
     Raises:
-        LockError: When a line is not ``name==version`` with at least one SHA-256.
+        LockError: A line is not ``name==version`` with at least one SHA-256.
     """
     return tuple(_entries(lock, markers))
 
@@ -118,7 +118,7 @@ def in_wheel(wheel: Path) -> Distribution:
 def lacking(distributions: Iterable[Distribution], *, markers: Mapping[str, str]) -> list[str]:
     """Return what distributions need and do not find among themselves, a line each.
 
-    ``pip check`` tells less: it passes over what an extra brings (``a`` needs ``b[x]``, and ``b[x]`` needs ``c``).
+    ``pip check`` reports less: it does not follow extras (``a`` needs ``b[x]``, and ``b[x]`` needs ``c``).
 
     Args:
         distributions: All that are there.
@@ -138,9 +138,9 @@ def lacking(distributions: Iterable[Distribution], *, markers: Mapping[str, str]
                 continue
             name = canonicalize_name(need.name)
             if name not in there or not need.specifier.contains(there[name].version, prereleases=True):
-                has = f"{name} {there[name].version}" if name in there else "none"
+                state = f"but {name} {there[name].version} is there" if name in there else "which is missing"
                 wanted = str(need).partition(";")[0].strip()
-                found[f"{distribution.name} {distribution.version} needs {wanted}, and there is {has}"] = None
+                found[f"{distribution.name} {distribution.version} needs {wanted}, {state}"] = None
             elif not need.extras <= extras[name]:
                 extras[name] |= need.extras
                 queue.append(name)
@@ -148,11 +148,11 @@ def lacking(distributions: Iterable[Distribution], *, markers: Mapping[str, str]
 
 
 def main(lock: str, folder: str) -> int:
-    """Say what of a lock, and of what that needs, is not in a folder of packages; 0 when nothing is."""
+    """Print what a folder of packages lacks of a lock and its requirements; return 0 if it lacks nothing."""
     there = installed(Path(folder))
     versions = {distribution.name: canonicalize_version(distribution.version) for distribution in there}
     absent = [
-        f"{entry.name} {entry.version} is not there"
+        f"{entry.name} {entry.version} is missing"
         for entry in read_lock(Path(lock), markers={})
         if versions.get(entry.name) != canonicalize_version(entry.version)
     ]

@@ -1,7 +1,7 @@
-"""Locked wheels, downloaded once: afterwards a bundle can be built with no network.
+"""Locked wheels, downloaded once: later builds need no network.
 
-pip does the downloading and checks every hash; choosing and unpacking need no pip, so that a bundle does not depend on
-which pip is installed. A wheel is taken only if its SHA-256 stands in the lock, however it came into the folder.
+pip downloads them and checks every hash. Choosing and unpacking need no pip, so a bundle does not depend on which pip is
+installed. A wheel is taken only if its SHA-256 is in the lock, however it came into the folder.
 """
 
 import hashlib
@@ -70,10 +70,10 @@ def target(name: str) -> Target:
     """Return the target called *name*.
 
     Raises:
-        ValueError: When it is neither ``lambda`` nor ``host``.
+        ValueError: It is neither ``lambda`` nor ``host``.
     """
     if name == "host":
-        # {}: packaging fills in this interpreter's own values.
+        # packaging fills in this interpreter's own values.
         return Target(name="host", tags=tuple(sys_tags()), markers={}, pip_arguments=())
     if name == "lambda":
         tags = [
@@ -91,7 +91,7 @@ def target(name: str) -> Target:
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """A wheel file whose hash stands in the lock.
+    """A wheel file whose hash is in the lock.
 
     Attributes:
         name: The project's canonical name.
@@ -121,7 +121,7 @@ def select(lock: Path, *, target_: Target, wheelhouse: Path) -> tuple[Wheel, ...
         The wheels, in the lock's order.
 
     Raises:
-        WheelhouseError: Naming every project that has no usable wheel, and what to run.
+        WheelhouseError: A project has no usable wheel; the message names all of these, and what to run.
     """
     rank = {tag: position for position, tag in reversed(list(enumerate(target_.tags)))}
     candidates: dict[tuple[str, str], list[tuple[int, str, Path]]] = {}
@@ -148,7 +148,7 @@ def select(lock: Path, *, target_: Target, wheelhouse: Path) -> tuple[Wheel, ...
 
 
 def download(lock: Path, *, target_: Target, wheelhouse: Path) -> bool:
-    """Fill the wheelhouse with what the lock names; downloads nothing when it is all there.
+    """Fill the wheelhouse with what the lock names; download nothing if it is complete.
 
     Args:
         lock: The hashed requirements file.
@@ -159,8 +159,8 @@ def download(lock: Path, *, target_: Target, wheelhouse: Path) -> bool:
         Whether anything had to be downloaded.
 
     Raises:
-        InstallError: When pip fails.
-        WheelhouseError: When the lock lacks what one of its wheels needs.
+        InstallError: pip failed.
+        WheelhouseError: The lock lacks what one of its wheels needs.
     """
     missing = False
     try:
@@ -168,7 +168,7 @@ def download(lock: Path, *, target_: Target, wheelhouse: Path) -> bool:
     except WheelhouseError:
         missing = True
         wheelhouse.mkdir(parents=True, exist_ok=True)
-        # pip reads markers for the interpreter it runs under, whatever platform it downloads for: they are decided here.
+        # pip reads markers for the interpreter that runs it, not for the platform that it downloads for.
         lines = [
             f"{locked.name}=={locked.version} "
             + " ".join(f"--hash=sha256:{digest}" for digest in sorted(locked.hashes))
