@@ -1,1 +1,1 @@
-"""The example's protected function, and the one module that reads who is calling (`identity.py`)."""
+"""The example's protected functions, and ``identity.py``, which reads who is calling."""

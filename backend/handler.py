@@ -1,7 +1,7 @@
-"""Lambda entry of the example: `/api/whoami` says who the caller is, `/api/echo` says what reached the function.
+"""Lambda handler of the example: ``/api/whoami`` says who the caller is, ``/api/echo`` says what reached the function.
 
-Every route, those that do not exist included, first asks `identity.py` who signed the request; a request that did not
-come through the gateway gets 403 and learns nothing else. Handler: `backend.handler.handler`.
+Every request, also one for an unknown path, first goes to ``identity.py``, which checks who signed it. A request that did not
+come through the gateway gets 403 and learns nothing else. Handler: ``backend.handler.handler``.
 
 The event is never logged or echoed as a whole: its headers hold the session token of the gateway's role.
 """
@@ -24,40 +24,40 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 
 from .identity import Identity, UntrustedCallerError, identity_from_event
 
-# The seven that a distribution can be told to forward.
+# All the methods that a distribution can forward.
 # Source: https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_AllowedMethods.html
 METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 WHOAMI_METHODS = ["GET", "HEAD"]
 
 WHOAMI = "/api/whoami"
 ECHO = "/api/echo"
-# A rule of powertools' is a regular expression. Its `<name>` placeholders match only some characters, and no "/";
-# the echo has to answer for every path there is, with a line break in it as well ((?s:…)).
+# A rule of powertools is a regular expression. Its ``<name>`` placeholders match only some characters, and no "/";
+# the echo has to answer for every path, even with a line break in it ((?s:…)).
 ECHO_AND_BELOW = f"{ECHO}(?:/(?s:.*))?"
 
-# Bytes. A larger body is answered with its length and hash alone: Lambda's answer may hold 6 MB, and JSON can make
-# six characters of one.
+# The answer to a larger body holds its length and hash alone: Lambda allows 6 MB, and JSON can need six characters for
+# one.
 MAX_ECHOED_BODY_BYTES = 64 * 1024
 
-# Headers whose value may be a credential: the role's signature and session token, the viewer's cookies, and whatever
-# else is called like a secret. Names are matched anywhere, since a false alarm costs a line of the echo only.
+# Headers whose value may be a credential: the role's signature and session token, the viewer's cookies, and any other
+# with a name like a secret's. A false alarm costs a line of the echo only.
 _SECRET_NAME = re.compile(r"auth|cookie|credential|jwt|key|passw|secret|session|signature|token", re.IGNORECASE)
-# Named like a secret, but is "id" or "access".
+# Its name is like a secret's, but its value is "id" or "access".
 _NOT_SECRET = frozenset({"x-cognito-token-use"})
 
 _HEADERS: dict[str, str | list[str]] = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
-# debug=False is written out: otherwise the variable POWERTOOLS_DEV would have every event printed, and would put
-# tracebacks into answers.
+# debug=False is written out: otherwise the variable POWERTOOLS_DEV would print every event, and put tracebacks into
+# answers.
 app = LambdaFunctionUrlResolver(debug=False)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Answer one request to the function URL. Never raises: Lambda would answer 502 in words that are not ours."""
+    """Answer one request to the function URL. Never raises: Lambda would turn that into a 502 of its own."""
     try:
         answer = app.resolve(_with_default_stage(event), context)
-    except Exception:  # noqa: BLE001 - the last resort: an event that is none, a fault in the router itself
-        # Built without the resolver, because it is the resolver that may have failed.
+    except Exception:  # noqa: BLE001 - the last resort: a malformed event, a fault in the router itself
+        # Built without the resolver, which may be what failed.
         answer = {
             "statusCode": 500,
             "headers": {"Content-Type": "application/problem+json", **_HEADERS},
@@ -66,7 +66,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         }
     http = _member(_member(event, "requestContext"), "http")
     if _member(http, "method") == "HEAD":
-        # Whether Lambda cuts a body off the answer to a HEAD is not documented; without one, both are right.
+        # AWS does not document whether Lambda removes the body of an answer to HEAD; an empty one is right either way.
         answer["body"] = ""
     _log(
         "request",
@@ -79,12 +79,12 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _with_default_stage(event: dict[str, Any]) -> dict[str, Any]:
-    # A function URL has no stages. powertools asks for one all the same, and would cut another's name off the path.
+    # powertools needs a stage, which a function URL does not have, and removes any but this one's name from the path.
     return {**event, "requestContext": {**event["requestContext"], "stage": "$default"}}
 
 
 def _identify(resolver: Any, next_middleware: Callable[[Any], Response[Any]]) -> Response[Any]:
-    """Read the caller's identity before any route, the one that answers 404 included."""
+    """Read the caller's identity before any route runs, also the one that answers 404."""
     resolver.append_context(
         identity=identity_from_event(
             resolver.current_event.raw_event,
@@ -107,7 +107,7 @@ def whoami() -> Response[Any]:
 
 @app.route(ECHO_AND_BELOW, method=METHODS)
 def echo() -> Response[Any]:
-    """Answer with what reached the function, less everything that may be a credential."""
+    """Answer with what reached the function, without anything that may be a credential."""
     event = app.current_event.raw_event
     raw_path: str = event["rawPath"]
     raw_query: str = event.get("rawQueryString") or ""
@@ -118,7 +118,7 @@ def echo() -> Response[Any]:
             "method": event["requestContext"]["http"]["method"],
             "path": urllib.parse.unquote(raw_path),
             "raw_path": raw_path,
-            # Not `queryStringParameters`: there Lambda has joined repeated names with commas and lost the order.
+            # Not ``queryStringParameters``, in which Lambda joins repeated names with commas and loses the order.
             "query": urllib.parse.parse_qsl(raw_query, keep_blank_values=True),
             "raw_query": raw_query,
             "headers": headers,
@@ -132,7 +132,7 @@ def echo() -> Response[Any]:
 
 @app.not_found
 def not_found(_error: NotFoundError) -> Response[Any]:
-    """Answer 405 where the path exists and the method does not, 404 elsewhere."""
+    """Answer 405 if the path exists, else 404."""
     path = app.current_event.raw_path
     for pattern, methods in ((WHOAMI, WHOAMI_METHODS), (ECHO_AND_BELOW, METHODS)):
         if re.fullmatch(pattern, path):
@@ -146,7 +146,7 @@ def not_found(_error: NotFoundError) -> Response[Any]:
 
 
 def untrusted(error: UntrustedCallerError) -> Response[Any]:
-    """Answer 403; who was expected and who came stands in the log alone."""
+    """Answer 403; only the log says who was expected and who came."""
     _log("untrusted_caller", request_id=_request_id(app.current_event.raw_event), detail=str(error))
     return _problem(
         HTTPStatus.FORBIDDEN, code="untrusted_caller", detail="This function answers only requests from its gateway."
@@ -154,18 +154,18 @@ def untrusted(error: UntrustedCallerError) -> Response[Any]:
 
 
 def failed(_error: Exception) -> Response[Any]:
-    """Answer 500 without details; they stand in the log alone."""
+    """Answer 500; only the log has the details."""
     document = _internal_error(_request_id(app.current_event.raw_event))
     return _json(HTTPStatus.INTERNAL_SERVER_ERROR, document, content_type="application/problem+json")
 
 
-# Statements, because powertools leaves this decorator untyped.
+# Not decorators, because powertools leaves this one untyped.
 app.exception_handler(UntrustedCallerError)(untrusted)
 app.exception_handler(Exception)(failed)
 
 
 def _internal_error(request_id: str) -> dict[str, Any]:
-    """Log the exception being handled and return the problem document that replaces it."""
+    """Log the exception that is being handled, and return the problem document for it."""
     _log("internal_error", request_id=request_id, traceback=traceback.format_exc())
     return _problem_document(
         HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -182,7 +182,7 @@ def _describe(identity: Identity | None) -> dict[str, Any]:
 
 
 def _describe_body(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the body's bytes as text if they are UTF-8, as base64 otherwise, with their number and hash."""
+    """Return the body as text if it is UTF-8, else as base64, with its size in bytes and its hash."""
     data = event.get("body") or ""
     body = base64.b64decode(data, validate=True) if event.get("isBase64Encoded") else data.encode()
     facts = {"body_bytes": len(body), "body_sha256": hashlib.sha256(body).hexdigest()}
@@ -195,7 +195,7 @@ def _describe_body(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_secrets(headers: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Return the headers that may be shown, and the names alone of those that may not."""
+    """Return the headers that may be shown, and the names of those that may not."""
     withheld = sorted(name for name in headers if _SECRET_NAME.search(name) and name.lower() not in _NOT_SECRET)
     return {name: value for name, value in headers.items() if name not in withheld}, withheld
 
@@ -231,7 +231,7 @@ def _json(
 
 
 def _member(value: Any, name: str) -> Any:
-    """Return a member of a JSON object, or None where there is no such member, or no object."""
+    """Return a member of a JSON object; None if it has no such member, or is no object."""
     return value.get(name) if isinstance(value, dict) else None
 
 
@@ -240,5 +240,5 @@ def _request_id(event: Any) -> str:
 
 
 def _log(message: str, **facts: object) -> None:
-    """Write one JSON object as one line, which Lambda passes to the function's log group."""
+    """Write a line of JSON, which Lambda passes to the function's log group."""
     sys.stdout.write(json.dumps({"message": message, **facts}) + "\n")

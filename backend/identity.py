@@ -1,6 +1,6 @@
 """Who is calling: reads the identity that the gateway signed. Copy this one file into your own function.
 
-It needs nothing but the standard library. Use::
+It needs the standard library alone. Use::
 
     identity = identity_from_event(
         event,
@@ -9,19 +9,18 @@ It needs nothing but the standard library. Use::
         distribution_arn=os.environ.get("EDGE_DISTRIBUTION_ARN"),
     )
     if identity is None:
-        ...  # a route that the policy opens to anyone, and nobody signed in
+        ...  # an anonymous caller, on a route that the policy opens to anyone
     elif "admins" in identity.groups:
         ...
 
-The `x-cognito-*` headers are worth as much as whoever signed the request. A function URL with AWS_IAM admits every
-principal that IAM lets in, and any of them can write any header. So the headers are read only if the caller is the
-gateway: its own role (signing mode `sigv4`, `EDGE_ROLE_NAME` is set), or CloudFront on behalf of its distribution (mode
-`oac`, `EDGE_DISTRIBUTION_ARN` is set). Lambda, not the caller, fills in the ARN this is decided by.
+The ``x-cognito-*`` headers can be trusted only as far as the signer of the request. A function URL with AWS_IAM admits
+every principal that IAM allows, and each of them can write any header. So the headers are read only if the signer is the
+gateway: its own role (signing mode ``sigv4``, ``EDGE_ROLE_NAME`` is set), or CloudFront on behalf of its distribution (mode
+``oac``, ``EDGE_DISTRIBUTION_ARN`` is set). Lambda fills in the ARN that decides this, not the caller.
 
-In mode `oac` Lambda's own word is only "CloudFront, on behalf of somebody": a role of AWS's own account. Which
-distribution it was stands in a header that CloudFront signs, and is enforced by the `SourceArn` of the function's
-permissions. What AWS says about that role is not documented; if it changes, everybody is refused, and the refusal in the
-log names the ARN that came.
+In mode ``oac`` Lambda itself only says "CloudFront, on behalf of some distribution": a role in an account of AWS. A header
+that CloudFront signs names the distribution, and the ``SourceArn`` of the function's permissions enforces it. AWS does not
+document that role. If it changes, every caller is refused, and the log names the ARN that came.
 """
 
 import base64
@@ -34,22 +33,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _PREFIX = "x-cognito-"
-# Servers that make variables of names write "_" for more than "-": to them "x.cognito.sub" and "x-cognito-sub" are one.
+# Servers that turn header names into variables write "_" for other characters too: "x.cognito.sub" becomes the same
+# variable as "x-cognito-sub".
 _NOT_PLAIN = re.compile(r"[^a-z0-9]")
 
-# "arn:aws:sts::<account>:assumed-role/<role>/<session>". The path of a role (`/service-role/`) is no part of it.
+# "arn:aws:sts::<account>:assumed-role/<role>/<session>", without the role's path (``/service-role/``).
 # Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
 _ASSUMED_ROLE_ARN = re.compile(r"arn:(?:aws|aws-cn|aws-us-gov):sts::([0-9]{12}):assumed-role/([^/]+)/[^/]+")
 
-# Whom Lambda names for a request that CloudFront signed (origin access control): a role in an account of AWS's own. Seen in
-# public captures of three projects, with different session names; not documented.
+# The role that Lambda names for a request that CloudFront signed (origin access control), in an account of AWS. Not
+# documented; seen in public captures of three projects, with different session names.
 _CLOUDFRONT_ROLE = "OriginAccessControlRole"
 _DISTRIBUTION_ARN = re.compile(r"arn:aws:cloudfront::([0-9]{12}):distribution/[A-Z0-9]+")
 
-# What the gateway leaves bare; every other UTF-8 byte it percent-encodes. Anything else on the wire was not written
-# by it: two headers of one name that Lambda joined with a comma, for one.
+# The gateway writes these characters as they are and percent-encodes every other UTF-8 byte. It did not write any other
+# value, such as two headers of one name that Lambda joined with a comma.
 _ENCODED = re.compile(r"(?:[A-Za-z0-9\-._~@:/+=]|%[0-9A-Fa-f]{2})+")
-# What it never encodes, because the alphabet is fixed. Without a comma, for the same reason.
+# Values with a fixed alphabet, which the gateway never encodes. Without a comma, for the same reason.
 _NEVER_ENCODED = {
     "client-id": re.compile(r"[A-Za-z0-9_+]+"),
     "token-use": re.compile(r"id|access"),
@@ -59,34 +59,32 @@ _BASE64URL = re.compile(r"[A-Za-z0-9_-]+={0,2}")
 
 
 class IdentityError(Exception):
-    """The caller's identity cannot be told; the request must not be served as anybody's."""
+    """The caller is not known; the request must not be served."""
 
 
 class UntrustedCallerError(IdentityError):
-    """The request was not signed by the gateway, or this function was not told who that is."""
+    """The gateway did not sign the request, or this function does not know who the gateway is."""
 
 
 class MalformedIdentityError(IdentityError):
-    """The gateway signed a request whose identity headers do not follow the gateway's format."""
+    """The gateway signed the request, but the identity headers are not in its format."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """A signed-in caller, as the gateway verified it. Built by `identity_from_event` alone.
-
-    A class, and frozen, so that what it holds can be passed around without being checked again.
+    """A signed-in caller, as the gateway verified it. Only ``identity_from_event`` builds it.
 
     Attributes:
-        sub: The user's id in its pool; unique together with `issuer`, never reused, never changed.
-        username: `cognito:username` or `username`; None for a machine's token.
+        sub: The user's id in the pool; unique together with ``issuer``, never reused, never changed.
+        username: ``cognito:username`` or ``username``; None for a machine's token.
         email: Set only if the pool has verified it; None otherwise.
         groups: The pool's groups. Names may hold any character.
         scopes: OAuth scopes; empty for ID tokens.
         client_id: The app client the token was issued to.
         token_use: "id" or "access".
         issuer: The URL that names the user pool.
-        claims: All verified claims; None when they were too long for a header, which a user can bring about by long
-            attributes: never let somebody in because a claim is absent.
+        claims: All verified claims; None if they were too long for a header. A user can cause that with long attributes, so
+            never let a caller in because a claim is absent.
     """
 
     sub: str
@@ -109,17 +107,17 @@ def identity_from_event(
 ) -> Identity | None:
     """Return who is calling, or None for an anonymous caller on a route that the policy opens to anyone.
 
-    Exactly one of *role_name* and *distribution_arn* says who signs; with neither, or both, everybody is refused.
+    Exactly one of *role_name* and *distribution_arn* says who signs; with neither or both, every caller is refused.
 
     Args:
-        event: A function-URL event, payload format 2.0, as Lambda hands it to the function.
-        account_id: The gateway's 12-digit account. None or empty refuses everybody.
+        event: A function-URL event, payload format 2.0, as Lambda passes it to the function.
+        account_id: The gateway's 12-digit account. None or "" refuses every caller.
         role_name: The name, without a path, of the edge role that signs.
-        distribution_arn: The distribution for which CloudFront signs, `arn:aws:cloudfront::<account>:distribution/<id>`;
-            `*` for the id takes every distribution of the account that the function's permissions let in.
+        distribution_arn: The distribution for which CloudFront signs, ``arn:aws:cloudfront::<account>:distribution/<id>``;
+            with ``*`` for the id, every distribution of the account that the function's permissions admit.
 
     Raises:
-        UntrustedCallerError: Anybody but the gateway signed the request, or the gateway is not configured.
+        UntrustedCallerError: The gateway did not sign the request, or is not configured.
         MalformedIdentityError: The gateway signed it, but an identity header is missing, doubled or badly encoded.
     """
     if not account_id or bool(role_name) == bool(distribution_arn):
@@ -149,9 +147,9 @@ def identity_from_event(
 
 
 def _require_edge_role(event: Mapping[str, Any], account_id: str, role_name: str) -> None:
-    """Raise `UntrustedCallerError` unless the gateway's role signed the request."""
+    """Raise ``UntrustedCallerError`` unless the gateway's role signed the request."""
     caller, account, role = _caller(event)
-    # The session name is not compared: the edge's differs by region and function, and says nothing about trust.
+    # The session name is not compared: it differs by region and function, and says nothing about trust.
     if (account, role) != (account_id, role_name):
         raise UntrustedCallerError(
             f"expected a session of role {role_name} in account {account_id}, got {caller}: "
@@ -160,12 +158,12 @@ def _require_edge_role(event: Mapping[str, Any], account_id: str, role_name: str
 
 
 def _require_distribution(event: Mapping[str, Any], account_id: str, distribution_arn: str) -> None:
-    """Raise `UntrustedCallerError` unless CloudFront signed the request on behalf of the gateway's distribution.
+    """Raise ``UntrustedCallerError`` unless CloudFront signed the request on behalf of the gateway's distribution.
 
     Steps:
-        1. The caller is CloudFront's role. It is in no account of ours: there, anybody could make a role of that name.
-           From other accounts nobody gets in but by the function's own permissions, which name CloudFront alone.
-        2. CloudFront says that it acts for our distribution. On its own this would prove nothing: it is a header.
+        1. The caller is CloudFront's role, in another account than ours: in ours, someone could make a role of that name.
+           Callers from other accounts need a permission on the function, and those name CloudFront alone.
+        2. CloudFront names our distribution, in a header. Without step 1 it would prove nothing.
     """
     caller, account, role = _caller(event)
     if role != _CLOUDFRONT_ROLE or account == account_id:  # (1)
@@ -184,7 +182,7 @@ def _require_distribution(event: Mapping[str, Any], account_id: str, distributio
 
 
 def _caller(event: Mapping[str, Any]) -> tuple[str, str | None, str | None]:
-    """Return whom Lambda established, for people to read, and the account and role if it is a session of a role."""
+    """Return the caller that Lambda established, for messages, with account and role if it is a role's session."""
     caller: Any = event
     for name in ("requestContext", "authorizer", "iam", "userArn"):
         caller = caller.get(name) if isinstance(caller, Mapping) else None
@@ -193,7 +191,7 @@ def _caller(event: Mapping[str, Any]) -> tuple[str, str | None, str | None]:
 
 
 def _only_header(event: Mapping[str, Any], wanted: str) -> str:
-    """Return a header's value; empty if it is not there exactly once, as text."""
+    """Return a header's value; "" unless the event has it exactly once, as text."""
     headers = event.get("headers")
     items = headers.items() if isinstance(headers, Mapping) else ()
     values = [value for name, value in items if str(name).lower() == wanted]
@@ -201,7 +199,7 @@ def _only_header(event: Mapping[str, Any], wanted: str) -> str:
 
 
 def _identity_headers(event: Mapping[str, Any]) -> dict[str, str]:
-    """Return the values of `x-cognito-*` by lower-case name without the prefix."""
+    """Return the values of ``x-cognito-*`` by lower-case name without the prefix."""
     headers = event.get("headers") or {}
     if not isinstance(headers, Mapping):
         raise MalformedIdentityError(f"headers: expected an object, got {type(headers).__name__}")
@@ -213,7 +211,7 @@ def _identity_headers(event: Mapping[str, Any]) -> dict[str, str]:
             continue
         if lower != reads_as:
             raise MalformedIdentityError(
-                f"expected no header but {reads_as} that can be read as such, got {lower!r}: the gateway lets none through"
+                f"expected no other header that servers read as {reads_as}, got {lower!r}: the gateway lets none through"
             )
         short = lower.removeprefix(_PREFIX)
         if short in found or not isinstance(value, str):
@@ -243,7 +241,7 @@ def _optional(headers: Mapping[str, str], name: str) -> str | None:
 
 def _decoded_list(headers: Mapping[str, str], name: str, separator: str) -> tuple[str, ...]:
     # Split first, then decode, and only once: a group named "x,admins" travels as "x%2Cadmins", and one named
-    # "%61dmins" as "%2561dmins". Any other order, or a second round, reads "admins" out of either.
+    # "%61dmins" as "%2561dmins". Another order, or decoding twice, would read "admins" out of either.
     value = headers.get(name)
     return tuple(_decoded(name, part) for part in value.split(separator)) if value else ()
 
@@ -261,7 +259,7 @@ def _claims(headers: Mapping[str, str]) -> dict[str, Any] | None:
     encoded = headers.get("claims")
     if encoded is None:
         return None
-    # `urlsafe_b64decode` drops characters it does not know, so the alphabet is checked first.
+    # The alphabet is checked first, because ``urlsafe_b64decode`` drops unknown characters.
     if _BASE64URL.fullmatch(encoded) is None:
         raise MalformedIdentityError(f"{_PREFIX}claims: expected base64url")
     unpadded = encoded.rstrip("=")

@@ -1,5 +1,5 @@
-"""The example's books: a small REST API on DynamoDB, whose owners are the identities that the gateway verified.
+"""The example's books: a small REST API on DynamoDB. A book belongs to the identity that the gateway verified.
 
-Read `handler.py` first. `validation.py`, `cursor.py` and `problems.py` are pure; `store.py` knows the table's keys and
-conditions; `dynamodb.py` speaks DynamoDB's protocol with nothing but the standard library.
+Read ``handler.py`` first. ``validation.py``, ``cursor.py`` and ``problems.py`` do no I/O; ``store.py`` knows the table's keys
+and conditions; ``dynamodb.py`` speaks DynamoDB's protocol with the standard library alone.
 """

@@ -1,8 +1,8 @@
-"""DynamoDB's JSON protocol over one kept connection, signed with SigV4, with nothing but the standard library.
+"""DynamoDB's JSON protocol over one kept connection, signed with SigV4, with the standard library alone.
 
-Why not boto3: the one in Lambda's runtime is whichever AWS has put there this month, and importing it takes ten times
-as long as this whole function; one of our own would be 31 MB more in the bundle. What four operations on one table need
-of it is this page. `tests/backend/test_books_store.py` holds the signature against botocore's.
+Not boto3: AWS changes the version in Lambda's runtime at any time, importing it takes ten times as long as this whole
+function, and a locked one would add 31 MB to the bundle. Four operations on one table need no more than this module.
+``tests/backend/test_books_store.py`` compares the signature with botocore's.
 
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html
 """
@@ -21,16 +21,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 Item = dict[str, Any]
-"""An item in DynamoDB's own form, `{"title": {"S": "…"}}`."""
+"""An item in DynamoDB's own form, ``{"title": {"S": "…"}}``."""
 
 _ATTEMPTS = 4
 _ATTEMPT_TIMEOUT_S = 2.0
-# All attempts together; the function's own time-out is 15 s, the gateway's answer should not take that long.
+# For all attempts together; well below the function's own timeout of 15 s.
 _DEADLINE_S = 6.0
 _FIRST_PAUSE_S = 0.05
-_MAX_ANSWER_BYTES = 4 * 1024 * 1024  # a page of a query has at most 1 MB, which JSON can blow up
+_MAX_ANSWER_BYTES = 4 * 1024 * 1024  # a page of a query has at most 1 MB, which JSON makes longer
 
-# "You can resubmit your original request": all that the error reference says so of.
+# The errors of which the reference says "You can resubmit your original request".
 # Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
 _RETRIED = frozenset(
     {
@@ -45,15 +45,15 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class StoreError(Exception):
-    """DynamoDB did not do it; the text is for the log. Whether a write happened may be unknown."""
+    """DynamoDB refused, or did not answer; the text is for the log. A write may have happened all the same."""
 
 
 class ConditionFailedError(Exception):
-    """The item is not as the write expected it.
+    """The condition of a write does not hold.
 
     Attributes:
-        item: The item as it is; None if there is none.
-        retried: An earlier attempt of the same write had no answer: it may be that one that the condition met.
+        item: The item as it is; None if it does not exist.
+        retried: Whether an earlier attempt of the same write had no answer, and may have changed the item.
     """
 
     def __init__(self, item: Item | None, *, retried: bool) -> None:
@@ -64,7 +64,7 @@ class ConditionFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """The function's role's, as Lambda hands them out; never printed."""
+    """The credentials of the function's role; ``repr`` hides the secrets."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
@@ -72,7 +72,7 @@ class Credentials:
 
     @classmethod
     def from_environment(cls) -> "Credentials":
-        """Read them anew: a frozen environment may wake up with others."""
+        """Read them from Lambda's variables, which may have changed while the environment was frozen."""
         environment = os.environ
         return cls(
             environment["AWS_ACCESS_KEY_ID"],
@@ -82,7 +82,7 @@ class Credentials:
 
 
 class Client:
-    """One connection to DynamoDB of one region. A class for that connection, which outlives an invocation."""
+    """One connection to DynamoDB in one region, kept from invocation to invocation."""
 
     def __init__(
         self,
@@ -93,14 +93,14 @@ class Client:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Remember where; nothing is opened.
+        """Open nothing yet.
 
         Args:
-            endpoint: Such as `https://dynamodb.eu-west-1.amazonaws.com`; plain http on this machine only.
-            region: The table's.
-            credentials: Asked for every attempt.
-            clock: Seconds since the epoch; read for every attempt, since signatures age.
-            sleep: Waits between attempts.
+            endpoint: Such as ``https://dynamodb.eu-west-1.amazonaws.com``; plain HTTP for loopback hosts only.
+            region: The table's region.
+            credentials: Called for every attempt.
+            clock: Returns seconds since the epoch; called for every attempt, because signatures expire.
+            sleep: Waits between attempts, for a number of seconds.
 
         Raises:
             ValueError: The endpoint would carry credentials in the clear.
@@ -126,15 +126,18 @@ class Client:
         return cls(endpoint or f"https://dynamodb.{region}.amazonaws.com", region)
 
     def call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Do one operation, with attempts in which nothing is lost.
+        """Do one operation, and repeat it where that is safe.
 
         Args:
-            operation: Such as `PutItem`.
+            operation: Such as ``PutItem``.
             request: Its parameters.
 
+        Returns:
+            DynamoDB's answer.
+
         Raises:
-            ConditionFailedError: The item is not as expected.
-            StoreError: It was refused, or all attempts failed.
+            ConditionFailedError: The request's condition does not hold.
+            StoreError: DynamoDB refused, or all attempts failed.
         """
         body = json.dumps(request, separators=(",", ":")).encode()
         give_up = self._clock() + _DEADLINE_S
@@ -142,14 +145,14 @@ class Client:
         reason = ""
         for attempt in range(_ATTEMPTS):
             if attempt:
-                # Full jitter: those who were throttled together must not come back together.
+                # Full jitter: clients that were throttled together must not come back together.
                 self._sleep(random.uniform(0, _FIRST_PAUSE_S * 2**attempt))  # noqa: S311 - a pause, no secret
                 if self._clock() > give_up:
                     break
             try:
                 status, document = self._exchange(operation, body)
             except (OSError, http.client.HTTPException, ValueError) as error:
-                # Also what a connection looks like that the other side closed while the function was frozen.
+                # Among others, a connection that the other side closed while the function was frozen.
                 self.close()
                 unanswered = True
                 reason = f"{type(error).__name__}: {error}"
@@ -162,7 +165,7 @@ class Client:
             reason = f"{status} {code}: {document.get('message') or document.get('Message') or ''}"
             if status < 500 and code not in _RETRIED:
                 break
-            # A server's fault may come after the deed.
+            # A server may fail after it has written.
             unanswered = unanswered or status >= 500
         raise StoreError(f"{operation}: {reason}")
 
@@ -190,21 +193,21 @@ class Client:
             raise ValueError(f"an answer of more than {_MAX_ANSWER_BYTES} bytes")
         document = json.loads(content) if content else {}
         if not isinstance(document, dict):
-            raise ValueError("an answer that is no JSON object")  # noqa: TRY004 - caught above, with all that is no answer
+            raise ValueError("an answer that is no JSON object")  # noqa: TRY004 - handled like broken JSON
         return answer.status, document
 
 
 def signed_headers(
     operation: str, body: bytes, *, host: str, region: str, credentials: Credentials, now: float
 ) -> dict[str, str]:
-    """Return the headers of `POST /`, signature included.
+    """Return the headers of ``POST /``, signature included.
 
     Args:
-        operation: DynamoDB's name of it.
-        body: The request, JSON.
-        host: With the port, if it is not the scheme's own.
-        region: Of the scope.
-        credentials: Who asks.
+        operation: Such as ``PutItem``.
+        body: The request as JSON.
+        host: The endpoint's host, with the port if it is not the scheme's default.
+        region: The endpoint's region.
+        credentials: The role's.
         now: Seconds since the epoch.
 
     Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html

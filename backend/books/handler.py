@@ -1,10 +1,10 @@
-"""Lambda entry of the books API: who calls, which operation, what answer. Handler: `backend.books.handler.handler`.
+"""Lambda handler of the books API: who calls, which operation, what answer. Handler: ``backend.books.handler.handler``.
 
-Every request, those that lead nowhere included, first asks `identity.py` who signed it. There is no operation for
-nobody: where a policy opens `/api/books*` to anyone, a caller without a token gets 401 `missing_token` here.
+Every request, also one for an unknown path, first goes to ``identity.py``, which checks who signed it. Every operation needs
+a signed-in caller: if a policy opens ``/api/books*`` to anyone, a caller without a token gets 401 ``missing_token`` here.
 
 The event is never logged as a whole: its headers hold the session token of the gateway's role. The log line has the
-outcome and the caller's `sub` as a hash; what people write about their books stands in the table alone.
+outcome and a hash of the caller's ``sub``, and nothing of what people write about their books.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ from .store import Book, BookGoneError, BookStore, VersionConflictError
 from .validation import parse_book, parse_if_match, parse_json, parse_page
 
 ADMINS = "admins"
-"""The pool's group whose members may delete anybody's book."""
+"""The pool's group whose members may delete every book."""
 
 _COLLECTION = "/api/books"
 _ONE = re.compile(r"/api/books/([^/]+)")
@@ -43,10 +43,10 @@ class Call:
 
     Attributes:
         event: The function-URL event.
-        identity: Who calls.
+        identity: The caller.
         store: The books.
         now: Seconds since the epoch, read once.
-        book_id: Of the path; empty for the collection.
+        book_id: The book's id in the path; "" for the collection.
     """
 
     event: Mapping[str, Any]
@@ -56,7 +56,7 @@ class Call:
     book_id: str
 
     def header(self, name: str) -> str | None:
-        """Return a header's value; Lambda has joined repeated ones with commas."""
+        """Return a header's value; values of repeated headers are joined with commas, as by Lambda."""
         headers = self.event.get("headers") or {}
         found = [value for key, value in headers.items() if key.lower() == name]
         return ",".join(found) if found else None
@@ -64,12 +64,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer that is no problem.
+    """A successful answer.
 
     Attributes:
         status: HTTP status.
-        document: The body; None for none.
-        headers: Beyond those that every answer has.
+        document: The body, as JSON; None for an empty one.
+        headers: Headers besides those that every answer has.
     """
 
     status: HTTPStatus
@@ -81,7 +81,7 @@ Operation = Callable[[Call], Answer]
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Answer one request to the function URL. Never raises: Lambda would answer 502 in words that are not ours."""
+    """Answer one request to the function URL. Never raises: Lambda would turn that into a 502 of its own."""
     return respond(event, store=_store, now=time.time())
 
 
@@ -89,8 +89,8 @@ def respond(event: dict[str, Any], *, store: Callable[[], BookStore], now: float
     """Answer one request.
 
     Args:
-        event: As Lambda hands it over.
-        store: Returns the books; asked only once a request is worth it.
+        event: The function-URL event, as Lambda passes it.
+        store: Returns the books; called only for a request that has a caller and an operation.
         now: Seconds since the epoch.
     """
     request_id = str(_member(_member(event, "requestContext"), "requestId") or "")
@@ -109,7 +109,7 @@ def respond(event: dict[str, Any], *, store: Callable[[], BookStore], now: float
         headers["Content-Type"] = content_type
     facts |= {"status": int(status), "ms": round((time.perf_counter() - started) * 1000, 1)}
     _log("request", facts)
-    # Whether Lambda cuts a body off the answer to a HEAD is not documented; without one, both are right.
+    # AWS does not document whether Lambda removes the body of an answer to HEAD; an empty one is right either way.
     body = "" if document is None or method == "HEAD" else json.dumps(document)
     return {"statusCode": int(status), "headers": headers, "body": body, "isBase64Encoded": False}
 
@@ -117,7 +117,7 @@ def respond(event: dict[str, Any], *, store: Callable[[], BookStore], now: float
 def _answer(
     event: dict[str, Any], method: str, store: Callable[[], BookStore], now: float, facts: dict[str, object]
 ) -> Answer:
-    """Do what is asked; every way to fail becomes a `Problem` here, and its reason a line of the log."""
+    """Do the operation; every failure becomes a ``Problem``, and its reason goes into *facts*, for the log."""
     try:
         identity = identity_from_event(
             event,
@@ -142,7 +142,7 @@ def _answer(
         raise problems.store_unavailable() from None
     except Problem:
         raise
-    except Exception:  # noqa: BLE001 - the last resort: an event that is none, a fault of ours
+    except Exception:  # noqa: BLE001 - the last resort: a malformed event, a bug
         facts["traceback"] = traceback.format_exc()
         raise problems.internal_error() from None
 
@@ -157,14 +157,14 @@ def _route(path: str, method: str) -> tuple[Operation, str]:
     if path != _COLLECTION and one is None:
         raise problems.no_such_path()
     operations = _OF_THE_COLLECTION if one is None else _OF_A_BOOK
-    # HEAD is a GET whose body is cut off at the end.
+    # HEAD is a GET whose body is left out at the end.
     operation = operations.get("GET" if method == "HEAD" else method)
     if operation is None:
         raise problems.method_not_allowed(sorted([*operations, "HEAD"]))
     if one is None:
         return operation, ""
     if BOOK_ID.fullmatch(one[1]) is None:
-        raise problems.not_found()  # no id of ours; the table need not be asked
+        raise problems.not_found()  # not an id of ours; no need to ask the table
     return operation, one[1]
 
 
@@ -178,7 +178,7 @@ def list_books(call: Call) -> Answer:
 
 
 def create_book(call: Call) -> Answer:
-    """Make a book that belongs to the caller."""
+    """Create a book that belongs to the caller."""
     fields = parse_book(parse_json(call.event, call.header("content-type") or ""), complete=False)
     identity = call.identity
     book = call.store.create(fields, owner=identity.sub, owner_name=identity.username or identity.sub, now=call.now)
@@ -192,16 +192,16 @@ def get_book(call: Call) -> Answer:
 
 
 def update_book(call: Call) -> Answer:
-    """Replace a book's fields, if it still is at the version that the caller saw.
+    """Replace a book's fields, if the book still is at the version that the caller saw.
 
-    Steps, what costs nothing first:
-        1. The request is whole: precondition, media type, JSON, fields.
-        2. The book is there, and the caller's.
-        3. It is at that version when it is looked at ...
-        4. ... and still is when it is written: between the two anybody may have been faster.
+    Steps, the cheapest first:
+        1. The request is complete: precondition, media type, JSON, fields.
+        2. The book exists, and belongs to the caller.
+        3. It is at that version when it is read.
+        4. It still is when it is written: another request may come in between.
     """
     precondition = parse_if_match(call.header("if-match"))  # (1)
-    # "*" names no version: it would let an editor overwrite what they have never seen.
+    # "*" names no version: a caller could overwrite a version that they have never seen.
     if precondition is None or precondition.any:
         raise problems.precondition_required()
     fields = parse_book(parse_json(call.event, call.header("content-type") or ""), complete=True)
@@ -215,7 +215,7 @@ def update_book(call: Call) -> Answer:
 
 
 def delete_book(call: Call) -> Answer:
-    """Delete a book, for its owner or an administrator; with `If-Match`, only the version that they saw."""
+    """Delete a book, for its owner or an administrator; with ``If-Match``, only that version."""
     precondition = parse_if_match(call.header("if-match"))
     current = call.store.get(call.book_id)
     if current["owner"] != call.identity.sub and ADMINS not in call.identity.groups:
@@ -239,15 +239,15 @@ def _etag(book: Book) -> dict[str, str]:
 
 @cache
 def _store() -> BookStore:
-    """Return the table's books, over a connection that the next invocation finds open."""
+    """Return the table's books, over a connection that stays open for the next invocation."""
     return BookStore(Client.from_environment(), os.environ["BOOKS_TABLE"])
 
 
 def _member(value: Any, name: str) -> Any:
-    """Return a member of a JSON object, or None where there is no such member, or no object."""
+    """Return a member of a JSON object; None if it has no such member, or is no object."""
     return value.get(name) if isinstance(value, dict) else None
 
 
 def _log(message: str, facts: Mapping[str, object]) -> None:
-    """Write one JSON object as one line, which Lambda passes to the function's log group."""
+    """Write a line of JSON, which Lambda passes to the function's log group."""
     sys.stdout.write(json.dumps({"message": message, **facts}) + "\n")

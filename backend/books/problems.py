@@ -1,4 +1,4 @@
-"""Refusals of the books API, in the form of the gateway's own (RFC 9457, `docs/refusals.md`)."""
+"""Refusals of the books API, in the form of the gateway's own (RFC 9457, ``docs/refusals.md``)."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -7,17 +7,16 @@ from typing import Any
 TYPE_PREFIX = "urn:cognito-edge-gateway:problem:"
 
 
-class Problem(Exception):  # noqa: N818 - RFC 9457's name for what is answered; not every one is an error of ours
-    """A request that is answered with a problem document.
-
-    A class because it carries the answer up from wherever the request turned out to be wrong.
+class Problem(Exception):  # noqa: N818 - RFC 9457's name
+    """A refusal that is answered with a problem document.
 
     Attributes:
         status: HTTP status.
-        code: The stable name that programs look at.
+        code: The stable name for programs.
         detail: A sentence for people: what was expected, what came, what to do.
+        title: A short summary of the code.
         headers: Further response headers.
-        members: Further members of the document, such as `errors` or `current`.
+        members: Further members of the document, such as ``errors`` or ``current``.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's name for what is answered; 
 
 
 def field_error(field: str, detail: str) -> dict[str, str]:
-    """Return one entry of `errors`.
+    """Return one entry of ``errors``.
 
     >>> field_error("title", "is missing")
     {'field': 'title', 'detail': 'is missing'}
@@ -61,29 +60,29 @@ def field_error(field: str, detail: str) -> dict[str, str]:
 
 
 def _sentence(errors: Sequence[Mapping[str, str]]) -> str:
-    # An empty field is the whole document.
+    # An empty field name means the whole document.
     return "; ".join(f"{error['field'] or 'the document'} {error['detail']}" for error in errors) + "."
 
 
 def missing_token() -> Problem:
-    """Nobody is signed in; only a policy that opens the path to anyone lets such a request come this far."""
+    """The caller is not signed in; the gateway lets such a request through only if a policy opens the path to anyone."""
     return Problem(
         HTTPStatus.UNAUTHORIZED,
         "missing_token",
-        "Books belong to people, so every call wants a signed-in one: send 'Authorization: Bearer <ID token>'.",
+        "Books belong to people, so every call needs a signed-in one: send 'Authorization: Bearer <ID token>'.",
         title="Sign-in required",
-        # Lambda renames this header on some of its front ends; the document says the same.
+        # Some of Lambda's front ends rename this header; the document says the same.
         headers={"WWW-Authenticate": 'Bearer realm="books"'},
     )
 
 
 def malformed_json(detail: str) -> Problem:
-    """The body is no JSON document."""
+    """The body is not a JSON document that can be read."""
     return Problem(HTTPStatus.BAD_REQUEST, "malformed_json", detail, title="Not JSON")
 
 
 def unsupported_media_type(given: str) -> Problem:
-    """The body is said to be something else."""
+    """The body's media type is not JSON."""
     came = f"'{given[:100]}'" if given else "none"
     return Problem(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -94,7 +93,7 @@ def unsupported_media_type(given: str) -> Problem:
 
 
 def invalid_book(errors: Sequence[Mapping[str, str]]) -> Problem:
-    """The document is no book."""
+    """The document is not a valid book."""
     return Problem(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "invalid_book",
@@ -105,7 +104,7 @@ def invalid_book(errors: Sequence[Mapping[str, str]]) -> Problem:
 
 
 def invalid_query(errors: Sequence[Mapping[str, str]]) -> Problem:
-    """The query asks for something that there is not."""
+    """The query has unknown parameters or wrong values."""
     return Problem(
         HTTPStatus.BAD_REQUEST,
         "invalid_query",
@@ -116,17 +115,17 @@ def invalid_query(errors: Sequence[Mapping[str, str]]) -> Problem:
 
 
 def not_found() -> Problem:
-    """There is no such book, or no such path."""
+    """There is no such book."""
     return Problem(HTTPStatus.NOT_FOUND, "not_found", "There is no such book; it may have been deleted.")
 
 
 def no_such_path() -> Problem:
-    """The distribution's pattern is wider than the API."""
+    """The API does not have the path; the distribution's pattern ``/api/books*`` is wider."""
     return Problem(HTTPStatus.NOT_FOUND, "not_found", "This API has /api/books and /api/books/<id>.")
 
 
 def not_owner() -> Problem:
-    """The book is somebody else's."""
+    """The book belongs to another user."""
     return Problem(
         HTTPStatus.FORBIDDEN,
         "not_owner",
@@ -136,16 +135,16 @@ def not_owner() -> Problem:
 
 
 def precondition_required() -> Problem:
-    """An update that does not say which version it is made on (RFC 6585 section 3)."""
+    """The update does not name the version that it changes (RFC 6585 section 3)."""
     return Problem(
         HTTPStatus.PRECONDITION_REQUIRED,
         "precondition_required",
-        "Send 'If-Match' with the ETag of the version that you changed, so that nobody's update is lost.",
+        "Send 'If-Match' with the ETag of the version that you changed, so that no one's update is lost.",
     )
 
 
 def version_conflict(current: Mapping[str, Any]) -> Problem:
-    """Somebody else was faster."""
+    """Another update came first."""
     version = current["version"]
     return Problem(
         HTTPStatus.PRECONDITION_FAILED,
@@ -158,7 +157,7 @@ def version_conflict(current: Mapping[str, Any]) -> Problem:
 
 
 def method_not_allowed(methods: Sequence[str]) -> Problem:
-    """The path exists; the method does not."""
+    """The path does not take the method."""
     allowed = ", ".join(methods)
     return Problem(
         HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", f"This path takes {allowed}.", headers={"Allow": allowed}
@@ -166,12 +165,12 @@ def method_not_allowed(methods: Sequence[str]) -> Problem:
 
 
 def untrusted_caller() -> Problem:
-    """Not the gateway; who it was stands in the log alone."""
+    """The gateway did not sign the request; only the log says who did."""
     return Problem(HTTPStatus.FORBIDDEN, "untrusted_caller", "This function answers only requests from its gateway.")
 
 
 def store_unavailable() -> Problem:
-    """The table does not answer, or not in time; why stands in the log alone."""
+    """The table does not answer, or not in time; only the log says why."""
     return Problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "store_unavailable",
@@ -181,7 +180,7 @@ def store_unavailable() -> Problem:
 
 
 def internal_error() -> Problem:
-    """A fault of ours."""
+    """A bug; only the log says which."""
     return Problem(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "internal_error",

@@ -1,17 +1,17 @@
 """Books in DynamoDB: the table's keys, and writes that never overwrite what their author has not seen.
 
-Keys. Partition key `shelf`, sort key `id`. The id is a version-7 UUID, whose text sorts by the time at which it was made,
-so that the list, newest first, is one query backwards over one shelf: no index, no second write, and strongly
-consistent, which a list over a secondary index never is (a page that adds a book sees it at once).
+Keys. The partition key is ``shelf``, the sort key ``id``. The id is a version-7 UUID, whose text sorts by creation time. So
+the list, newest first, is one query backwards over one shelf: no index, no second write, and strongly consistent, unlike a
+list over a secondary index (a page that adds a book sees it at once).
 
-Limits. Everything is on one shelf, `all`. One partition key takes 1,000 write units and 3,000 read units a second;
-a book of the usual size costs one write unit, the largest ten. Because ids grow, DynamoDB cannot split a busy shelf.
-For more, put what people look at together onto a shelf of its own (a tenant, a library): nothing else here changes. Lists
-in another order than by age want a secondary index, with such a shelf as its partition key.
+Limits. All books are on one shelf, ``all``. One partition key takes 1,000 write units and 3,000 read units a second; a
+usual book costs one write unit, the largest ten. Because ids grow, DynamoDB cannot split a busy shelf. For more, give
+books that are listed together a shelf of their own (a tenant, a library): nothing else here changes. Lists in another
+order than by age need a secondary index, with such a shelf as its partition key.
 
-Writes. Each names the version that it replaces in a `ConditionExpression`, so of two editors who began at the same
-version one wins and the other is told. A write whose answer was lost is sent again, and would then fail on its own first
-attempt; so each carries an id of its own (`write`), by which it is recognised.
+Writes. Each names the version that it replaces in a ``ConditionExpression``, so of two updates of one version one wins and
+the other is told. A write whose answer was lost is sent again, and would then fail on its own first attempt; so each carries
+an id of its own (``write``), by which it is recognised.
 
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
 """
@@ -33,7 +33,7 @@ SHELF = "all"
 
 
 class VersionConflictError(Exception):
-    """The book is at another version than the write expected.
+    """The book is at another version than the write names.
 
     Attributes:
         current: The book as it is.
@@ -45,19 +45,19 @@ class VersionConflictError(Exception):
 
 
 class BookGoneError(Exception):
-    """There is no such book, or not any more."""
+    """The book does not exist, or no longer."""
 
 
 class Database(Protocol):
-    """What of DynamoDB is used."""
+    """The part of a DynamoDB client that the store uses."""
 
     def call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Do one operation; raises `ConditionFailedError` and `StoreError`."""
+        """Do one operation; raises ``ConditionFailedError`` and ``StoreError``."""
         ...
 
 
 class BookStore:
-    """The books of one table. A class for the two things that every operation needs."""
+    """The books of one table."""
 
     def __init__(self, database: Database, table: str) -> None:
         self._database = database
@@ -66,7 +66,7 @@ class BookStore:
     def page(self, wanted: Page) -> tuple[list[Book], str | None]:
         """Return a page, newest first, and the cursor of the next one; None after the last.
 
-        One book more than wanted is read: without it the last page could not be told from the one before.
+        It reads one book more than the limit, to know whether another page follows.
         """
         request: dict[str, Any] = {
             "TableName": self._table,
@@ -80,7 +80,7 @@ class BookStore:
             request["ExclusiveStartKey"] = _key(wanted.after)
         answer = self._database.call("Query", request)
         books = [_book(item) for item in answer.get("Items", [])]
-        # LastEvaluatedKey also where the page's megabyte was full before its number.
+        # LastEvaluatedKey alone says so if the page reached 1 MB before its limit.
         more = len(books) > wanted.limit or "LastEvaluatedKey" in answer
         books = books[: wanted.limit]
         return books, cursor.encode(books[-1]["id"]) if more and books else None
@@ -89,7 +89,7 @@ class BookStore:
         """Return a book as it is now.
 
         Raises:
-            BookGoneError: There is none.
+            BookGoneError: It does not exist.
         """
         answer = self._database.call(
             "GetItem", {"TableName": self._table, "Key": _key(book_id), "ConsistentRead": True}
@@ -102,9 +102,9 @@ class BookStore:
         """Put a new book on the shelf.
 
         Args:
-            fields: What its owner wrote.
-            owner: The owner's `sub`.
-            owner_name: What people call the owner.
+            fields: The fields that its owner wrote.
+            owner: The owner's ``sub``.
+            owner_name: The owner's name, for people.
             now: Seconds since the epoch.
         """
         made = _time(now)
@@ -121,26 +121,26 @@ class BookStore:
         return book
 
     def replace(self, current: Book, fields: BookFields, *, now: float) -> Book:
-        """Write new fields, if the book still is what *current* says.
+        """Write new fields, if the book still is at the version of *current*.
 
         Raises:
-            VersionConflictError: Somebody else changed it.
-            BookGoneError: Somebody deleted it.
+            VersionConflictError: Another write has changed it.
+            BookGoneError: It was deleted.
         """
         book = {**current, **fields.document(), "version": current["version"] + 1, "updated_at": _time(now)}
         self._put(book, condition="version = :seen", values={":seen": {"N": str(current["version"])}})
         return book
 
     def delete(self, book_id: str, *, version: int | None) -> None:
-        """Take a book away.
+        """Delete a book.
 
         Args:
-            book_id: Which.
-            version: Only if it still is at this one; None: whatever it is at.
+            book_id: The book's id.
+            version: Delete this version only; None for any.
 
         Raises:
             VersionConflictError: It is at another version.
-            BookGoneError: Somebody else took it away.
+            BookGoneError: It was already deleted.
         """
         request: dict[str, Any] = {"TableName": self._table, "Key": _key(book_id)}
         if version is not None:
@@ -152,7 +152,7 @@ class BookStore:
         except ConditionFailedError as failed:
             if failed.item:
                 raise VersionConflictError(_book(failed.item)) from None
-            if not failed.retried:  # otherwise it was we who deleted it, and nobody told us
+            if not failed.retried:  # otherwise the first attempt may have deleted it, and its answer was lost
                 raise BookGoneError from None
 
     def _put(self, book: Book, *, condition: str, values: Mapping[str, Any]) -> None:
@@ -177,7 +177,7 @@ class BookStore:
 def new_id(now: float) -> str:
     """Return a version-7 UUID: 48 bits of milliseconds, then random bits.
 
-    Source: RFC 9562 section 5.7. (Python has `uuid.uuid7` from 3.14 on.)
+    Source: RFC 9562 section 5.7. (Python has ``uuid.uuid7`` from 3.14 on.)
     """
     value = (int(now * 1000) & (1 << 48) - 1) << 80 | secrets.randbits(76)
     value &= ~(0xF << 76 | 0x3 << 62)
@@ -185,7 +185,7 @@ def new_id(now: float) -> str:
 
 
 def _time(now: float) -> str:
-    """Return a time as RFC 3339 has it, in UTC, to the millisecond.
+    """Return a time in RFC 3339's form, in UTC, to the millisecond.
 
     >>> _time(0)
     '1970-01-01T00:00:00.000Z'

@@ -1,4 +1,4 @@
-"""What a request may say: the book's fields, the list's query, the precondition. Pure; every fault is named at once."""
+"""Parse and check a request: the book's fields, the list's query, the precondition. Every fault is named at once."""
 
 import base64
 import binascii
@@ -20,11 +20,11 @@ MIN_YEAR, MAX_YEAR = -9_999, 9_999
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
 
-# Bytes. The largest book is under 60 KB even with every character escaped as a surrogate pair (12 bytes each).
+# The largest book is under 60 KB, even if every character is escaped as a surrogate pair (12 bytes each).
 MAX_BODY_BYTES = 64 * 1024
 
 _FIELDS = ("title", "author", "year", "notes")
-# Errors that name what the sender made up are cut: an answer is not to grow with whatever came.
+# Errors quote the request only so far: an answer must not grow with it.
 _MAX_ERRORS = 20
 _MAX_NAME = 40
 
@@ -35,13 +35,13 @@ _VERSION = re.compile(r"[1-9][0-9]{0,14}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookFields:
-    """What a person writes about a book; made by `parse_book` alone.
+    """The fields that a person writes about a book; only ``parse_book`` makes them.
 
     Attributes:
         title: 1 to 200 characters (Unicode code points), not blank, no control characters.
         author: Likewise.
-        year: From -9999 to 9999; None where nobody knows.
-        notes: At most 2,000 characters; lines may be broken.
+        year: From -9999 to 9999; None if unknown.
+        notes: At most 2,000 characters; line breaks and tabs are allowed.
     """
 
     title: str
@@ -50,17 +50,17 @@ class BookFields:
     notes: str
 
     def document(self) -> dict[str, Any]:
-        """Return the fields as JSON has them."""
+        """Return the fields as a JSON object."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Which part of the list is wanted.
+    """The part of the list that a query asks for.
 
     Attributes:
-        limit: Books at most.
-        after: The id of the last book of the page before; None for the first page.
+        limit: The largest number of books.
+        after: The id of the last book on the page before; None for the first page.
     """
 
     limit: int
@@ -69,18 +69,18 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Precondition:
-    """What `If-Match` says.
+    """The value of ``If-Match``.
 
     Attributes:
-        any: `*`: whatever version there is.
-        versions: The versions named; tags that are no version of ours match nothing and are left out.
+        any: Whether it is ``*``, which any version matches.
+        versions: The versions that it names; other tags match nothing and are left out.
     """
 
     any: bool
     versions: frozenset[int]
 
     def holds(self, version: int) -> bool:
-        """Whether the book may be at this version."""
+        """Say whether this version matches."""
         return self.any or version in self.versions
 
 
@@ -88,11 +88,11 @@ class Precondition:
 
 
 def parse_json(event: Mapping[str, Any], content_type: str) -> object:
-    """Return the body as JSON: strict, so that no two readers see two different books.
+    """Return the body's JSON value. Strict, so that no two readers see two different books.
 
     Args:
         event: The function-URL event.
-        content_type: The header's value; empty without one.
+        content_type: The header's value; "" without one.
 
     Raises:
         Problem: 415, 413 or 400.
@@ -115,7 +115,7 @@ def parse_json(event: Mapping[str, Any], content_type: str) -> object:
         where = f"line {error.lineno}, column {error.colno}"
         raise problems.malformed_json(f"The body is no JSON document: {error.msg} ({where}).") from None
     except ValueError as error:
-        # _unique and _no_constant, and Python's own limit on the digits of an integer.
+        # From _unique, _no_constant, and Python's limit on the digits of an integer.
         raise problems.malformed_json(f"The body is no JSON document that can be taken: {str(error)[:200]}.") from None
 
 
@@ -138,12 +138,12 @@ def parse_book(document: object, *, complete: bool) -> BookFields:
     """Return the fields of a book.
 
     Args:
-        document: What the body says.
-        complete: All four fields have to be there, as in an update, which would otherwise reset some silently.
-            Otherwise `year` and `notes` may be left out.
+        document: The body's JSON value.
+        complete: Whether all four fields are required, as in an update, which would otherwise reset some silently.
+            If not, ``year`` and ``notes`` may be left out.
 
     Raises:
-        Problem: 422 `invalid_book`, with an entry for every fault.
+        Problem: 422 ``invalid_book``, with an entry for every fault.
     """
     if not isinstance(document, dict):
         raise problems.invalid_book([field_error("", f"is {_kind(document)}; expected a JSON object")])
@@ -190,7 +190,7 @@ def _text_fault(value: object, least: int, most: int, *, lines: bool) -> str | N
 def _year_fault(value: object) -> str | None:
     if value is None:
         return None
-    # bool is an int to Python, and 1984.0 a number to JSON: neither is a year.
+    # Python takes a bool for an int, and JSON has 1984.0: neither is a year.
     if not isinstance(value, int) or isinstance(value, bool):
         return f"expected a whole number or null, got {_kind(value)}"
     if not MIN_YEAR <= value <= MAX_YEAR:
@@ -211,7 +211,7 @@ def _kind(value: object) -> str:
 
 
 def _shown(name: str) -> str:
-    """Return a name that the sender made up, printable and short."""
+    """Return a name from the request, printable and short."""
     cut = name[:_MAX_NAME] + ("…" if len(name) > _MAX_NAME else "")
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in cut)
 
@@ -220,13 +220,13 @@ def _shown(name: str) -> str:
 
 
 def parse_page(raw_query: str) -> Page:
-    """Return what a list's query asks for.
+    """Return the part of the list that a query asks for.
 
     Args:
-        raw_query: Without the leading `?`.
+        raw_query: Without the leading ``?``.
 
     Raises:
-        Problem: 400 `invalid_query`.
+        Problem: 400 ``invalid_query``.
     """
     pairs = parse_qsl(raw_query, keep_blank_values=True)
     names = [name for name, _ in pairs]
@@ -246,7 +246,7 @@ def parse_page(raw_query: str) -> Page:
     if (text := given.get("cursor")) is not None:
         after = cursor.decode(text)
         if after is None:
-            errors.append(field_error("cursor", "is none that this list gave; begin again without one"))
+            errors.append(field_error("cursor", "is not one that this list gave; begin again without one"))
     if errors:
         raise problems.invalid_query(errors[:_MAX_ERRORS])
     return Page(limit=limit, after=after)
@@ -256,9 +256,9 @@ def parse_page(raw_query: str) -> Page:
 
 
 def parse_if_match(value: str | None) -> Precondition | None:
-    """Return what `If-Match` says; None where it was not sent.
+    """Return the precondition of ``If-Match``; None if the header was not sent.
 
-    Weak tags count like strong ones: CloudFront weakens a tag where it compresses, and a version is exact either way.
+    Weak tags count like strong ones: CloudFront weakens a tag if it compresses, and a version is exact either way.
 
     >>> sorted(parse_if_match('"3", W/"4"').versions)
     [3, 4]

@@ -1,4 +1,4 @@
-"""Findings of CDK's validation (cdk-nag's AwsSolutions pack) that are answered with a reason instead of a change."""
+"""Acknowledge findings of cdk-nag's AwsSolutions pack with a reason, where nothing is to be changed."""
 
 from collections.abc import Mapping
 
@@ -9,11 +9,11 @@ _PACK = "AwsSolutions"
 
 
 def acknowledge(construct: IConstruct, reasons: Mapping[str, str]) -> None:
-    """Answer findings about *construct* and what is below it.
+    """Acknowledge findings about *construct* and the constructs below it.
 
     Args:
-        construct: Where the finding is made.
-        reasons: Why the finding is right but not followed, by rule and finding, such as ``AwsSolutions-COG2``.
+        construct: The construct that the findings are about.
+        reasons: Why nothing is changed, by finding, such as ``AwsSolutions-COG2``.
     """
     for rule, reason in reasons.items():
         cdk.Validations.of(construct).acknowledge(cdk.Acknowledgment(id=f"{_PACK}::{rule}", reason=reason))

@@ -1,4 +1,4 @@
-"""The example's users: a user pool, one public app client, and Cognito's managed login in front of both."""
+"""A user pool, one public app client, and Cognito's managed login: what ``EdgeGateway`` makes if it gets no pool."""
 
 from typing import Final
 
@@ -14,18 +14,16 @@ CALLBACK_URLS: Final = (
     "http://127.0.0.1:8976/callback",
     "http://127.0.0.1:8977/callback",
 )
-"""Where ``scripts/get_token.py`` listens. Cognito compares the whole address: any-port loopback is not documented."""
+"""Where ``scripts/get_token.py`` listens. Cognito compares whole URLs, and documents no wildcard for loopback ports."""
 
 LOGOUT_URLS: Final = ("http://localhost:8976/",)
 
 
 class Identity(Construct):
-    """A user pool that nobody can join by themselves, and one client for people at a terminal.
-
-    A class because it is a CDK construct: the pool outlives the stack, other stacks refer to it.
+    """A user pool without self-sign-up, and one app client for people at a terminal.
 
     Attributes:
-        user_pool: The pool.
+        user_pool: The pool; it is kept when the stack is deleted.
         client: The public client: authorisation code, PKCE, no secret.
         login_url: Base of the managed login, ``https://<prefix>.auth.<region>.amazoncognito.com``.
     """
@@ -40,8 +38,8 @@ class Identity(Construct):
             construct_id: The id within *scope*.
             login_prefix: First label of the login's host name, unique in the region over all accounts; None makes one of
                 the stack's own id.
-            branding: Give the managed login Cognito's default style; without any it shows an error page. False for a
-                style of one's own, and for emulators that lack the type.
+            branding: Give the managed login Cognito's default style; a login without a style shows an error page. Say
+                False if you add a style yourself, and for emulators that lack the resource type.
         """
         super().__init__(scope, construct_id)
         self.user_pool = self._user_pool()
@@ -72,14 +70,14 @@ class Identity(Construct):
         return cognito.UserPool(
             self,
             "UserPool",
-            # Otherwise "a valid token" would mean anybody.
+            # With self-sign-up, anyone could get a valid token.
             self_sign_up_enabled=False,
             sign_in_aliases=cognito.SignInAliases(username=True),
             sign_in_case_sensitive=False,
             standard_attributes=cognito.StandardAttributes(
                 email=cognito.StandardAttribute(required=False, mutable=True)
             ),
-            # A changed address counts only once it has been proved: the backend is told verified addresses.
+            # A changed address counts once it is verified: the backend gets verified addresses only.
             auto_verify=cognito.AutoVerifiedAttrs(email=True),
             keep_original=cognito.KeepOriginalAttrs(email=True),
             account_recovery=cognito.AccountRecovery.EMAIL_ONLY,
@@ -91,12 +89,12 @@ class Identity(Construct):
                 require_symbols=True,
                 temp_password_validity=cdk.Duration.days(3),
             ),
-            # Optional, and never by text message (SIM swapping, and costs): a sample has to work on the first try. A pool
-            # of real people wants Mfa.REQUIRED.
+            # Optional, so that a sample works on the first try; a pool of real people should have Mfa.REQUIRED. Never by
+            # text message, which costs money and falls to SIM swapping.
             mfa=cognito.Mfa.OPTIONAL,
             mfa_second_factor=cognito.MfaSecondFactor(sms=False, otp=True),
-            # The plan that managed login needs, and what new pools have. Threat protection would need PLUS, at a price
-            # for every active user.
+            # Managed login needs this plan, and new pools have it. Threat protection needs PLUS, which is charged for every
+            # active user.
             feature_plan=cognito.FeaturePlan.ESSENTIALS,
             # Users and their passwords cannot be made again from this repository.
             removal_policy=cdk.RemovalPolicy.RETAIN,
@@ -105,16 +103,16 @@ class Identity(Construct):
     def _client(self) -> cognito.UserPoolClient:
         return self.user_pool.add_client(
             "Client",
-            # A program on somebody's machine keeps no secret; PKCE takes its place (RFC 8252 section 8.5).
+            # A program on a user's machine cannot keep a secret; PKCE takes its place (RFC 8252 section 8.5).
             generate_secret=False,
             auth_flows=cognito.AuthFlow(
-                # Signing in with no browser: scripts, and tests. SRP does not send the password; USER_PASSWORD_AUTH does,
-                # inside TLS, and is what tools other than ours speak.
+                # Scripts and tests sign in without a browser. SRP does not send the password. USER_PASSWORD_AUTH sends it
+                # inside TLS; tools other than ours use it.
                 user_srp=True,
                 user_password=True,
             ),
             o_auth=cognito.OAuthSettings(
-                # Not the implicit grant: it puts tokens into addresses, histories and logs.
+                # Not the implicit grant, which puts tokens into URLs, histories and logs.
                 flows=cognito.OAuthFlows(authorization_code_grant=True),
                 scopes=[cognito.OAuthScope.OPENID, cognito.OAuthScope.EMAIL, cognito.OAuthScope.PROFILE],
                 callback_urls=list(CALLBACK_URLS),
@@ -123,7 +121,7 @@ class Identity(Construct):
             supported_identity_providers=[cognito.UserPoolClientIdentityProvider.COGNITO],
             prevent_user_existence_errors=True,
             enable_token_revocation=True,
-            # Revocation does not reach the edge, which verifies offline: these bound how long a stolen token works.
+            # The edge verifies offline and does not see a revocation: these bound how long a stolen token works.
             id_token_validity=cdk.Duration.hours(1),
             access_token_validity=cdk.Duration.hours(1),
             refresh_token_validity=cdk.Duration.days(30),
@@ -131,9 +129,9 @@ class Identity(Construct):
 
 
 def _unique_prefix() -> str:
-    """Return a login prefix that no other stack on earth has: the UUID in the stack's id.
+    """Return a login prefix that no other stack has, made of the UUID in the stack's id.
 
-    The account's number would do as well, but has no place in an address that everybody sees. ``cognito``, ``aws`` and
-    ``amazon`` may not occur in a prefix.
+    The account's number would be unique too, but has no place in a public address. Cognito refuses ``cognito``, ``aws`` and
+    ``amazon`` in a prefix.
     """
     return f"edge-login-{cdk.Fn.select(2, cdk.Fn.split('/', cdk.Aws.STACK_ID))}"

@@ -1,8 +1,8 @@
-"""What a value in a template may become, with references followed across all templates of a stage.
+"""The texts that a value in a template may become, with references followed across all templates of a stage.
 
-CloudFormation decides at deploy; this decides at synthesis, and says too much rather than too little: of an ``Fn::If``
-both sides count, of an ``Fn::Select`` every item. What the stage does not hold (an import of somebody else's export, a
-parameter without a value) stays a reference that leads nowhere.
+CloudFormation knows the value only at deploy. Here, both sides of an ``Fn::If`` and every item of an ``Fn::Select`` count:
+rather too many texts than too few. What the stage does not hold (an import of another app's export, a parameter without
+a value) stays a reference that leads nowhere.
 """
 
 import itertools
@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 ACCOUNT: Final = "<AccountId>"
-"""Stands in a text for an account that is known only at deploy: the one that the template is deployed to."""
+"""Stands in a text for the account that the template is deployed to, if that is known only at deploy."""
 
 REGION: Final = "<Region>"
 """Likewise for a region."""
 
 CUSTOM: Final = ("Custom::", "AWS::CloudFormation::CustomResource")
-"""What the types of custom resources begin with: their own code decides what they return."""
+"""The beginnings of the types of custom resources, whose own code decides what they return."""
 
-# Above so many texts for one value, its parts are listed one by one instead of in every combination.
+# If a value may become more texts than this, its parts are listed one by one instead of in every combination.
 _MAX_TEXTS: Final = 256
 
 _REFERENCE: Final = re.compile(r"\$\{[^{}]*\}")
@@ -36,12 +36,12 @@ class Template:
     """A template, and where it is deployed.
 
     Attributes:
-        file: Its file's name; unique in a stage.
-        document: What is in it.
+        file: Name of the file; unique in a stage.
+        document: Its content.
         stack: The stack's name; "" for a nested stack, whose name CloudFormation makes up.
-        region: Its region; None if that is known only at deploy.
-        account: Its account; None if that is known only at deploy.
-        parent: For a nested stack, the resource of another template that makes it.
+        region: The stack's region; None if it is known only at deploy.
+        account: The stack's account; None if it is known only at deploy.
+        parent: The resource that makes a nested stack, in another template.
     """
 
     file: str
@@ -52,7 +52,7 @@ class Template:
     parent: "Place | None" = None
 
     def part(self, name: str) -> Mapping[str, Any]:
-        """Return a section, such as ``Outputs``: its entries by name, as far as they are well-formed."""
+        """Return the well-formed entries of a section, such as ``Outputs``, by name."""
         section = self.document.get(name)
         return {key: one for key, one in section.items() if isinstance(one, dict)} if isinstance(section, dict) else {}
 
@@ -73,18 +73,18 @@ class Place(NamedTuple):
 
     @property
     def properties(self) -> Mapping[str, Any]:
-        """Its properties, as far as they are well-formed."""
+        """Its properties; empty if they are not well-formed."""
         properties = self._resource.get("Properties")
         return properties if isinstance(properties, dict) else {}
 
     @property
     def reference(self) -> str:
-        """What stands in a text that refers to it."""
+        """How texts refer to it, ``${file#name}``."""
         return f"${{{self.template.file}#{self.name}}}"
 
     @property
     def label(self) -> str:
-        """What people call it."""
+        """Its name for messages: the construct path, or logical id and file."""
         metadata = self._resource.get("Metadata")
         path = metadata.get("aws:cdk:path") if isinstance(metadata, dict) else None
         return str(path).removesuffix("/Resource") if path else f"{self.name} ({self.template.file})"
@@ -98,7 +98,7 @@ class Place(NamedTuple):
 def texts(value: Any, here: Template, stage: Stage) -> set[str]:
     """Return every text that a value may become.
 
-    A resource stands in them as its ``Place.reference``, whichever attribute of it is meant.
+    The texts hold a resource's ``Place.reference`` in place of any of its attributes.
 
     Args:
         value: Any part of a template.
@@ -109,7 +109,7 @@ def texts(value: Any, here: Template, stage: Stage) -> set[str]:
 
 
 def references(text: str) -> list[str]:
-    """Return what a text refers to: resources, and what the stage does not hold."""
+    """Return the references in a text: to resources, and to what the stage does not hold."""
     return _REFERENCE.findall(text)
 
 
@@ -119,7 +119,7 @@ def leads_to(value: Any, here: Template, stage: Stage) -> set[str]:
 
 
 def place_of(reference: str, stage: Stage) -> Place | None:
-    """Return the resource that a reference means; None if the stage does not hold it."""
+    """Return the resource behind a reference; None if the stage does not hold it."""
     file, _, name = reference[2:-1].partition("#")
     found = (Place(template, name) for template in stage if template.file == file)
     return next((place for place in found if place.type), None)
@@ -134,7 +134,7 @@ def places(stage: Stage, *types: str) -> Iterator[Place]:
 
 
 def having(key: str, value: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield every object in a value that has this key, on whichever side of an ``Fn::If`` it stands."""
+    """Yield every object in a value that has this key, on both sides of each ``Fn::If``."""
     if isinstance(value, dict):
         if key in value:
             yield value
@@ -145,12 +145,12 @@ def having(key: str, value: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def same_region(one: str | None, other: str | None) -> bool:
-    """Say whether two regions may be the same: one that is known only at deploy may be any."""
+    """Say whether two regions may be the same; a region that is known only at deploy may be any."""
     return one == other or not {one, other}.isdisjoint({None, REGION})
 
 
 class _At(NamedTuple):
-    """Where a value stands, and what is being followed already, so that circles end."""
+    """Where a value stands, and the steps that are being followed already, so that circles end."""
 
     here: Template
     stage: Stage
@@ -182,7 +182,7 @@ def _texts(value: Any, at: _At) -> set[str]:
 
 
 def _computed(value: Mapping[str, Any], at: _At) -> set[str]:
-    """Return what one of CloudFormation's functions may become; of any other object, what is in it."""
+    """Return what a CloudFormation function may become; for any other object, the texts in it."""
     match value:
         case {"Fn::Join": [str(between), [*parts]]}:
             return _union(_with_parameters(text, at) for text in _combined([_texts(one, at) for one in parts], between))
@@ -194,7 +194,7 @@ def _computed(value: Mapping[str, Any], at: _At) -> set[str]:
             return _union(_imported(name, at) for name in _texts(exported, at))
         case {"Fn::GetStackOutput": dict(wanted)}:
             return _output(wanted, at)
-        # What is not a part of the result: a condition's name, an index, a separator, keys.
+        # Skipped, as not part of the result: a condition's name, an index, a separator, keys.
         case {"Fn::If": [_, *rest]} | {"Fn::Select": [_, *rest]} | {"Fn::Split": [_, *rest]}:
             return _texts(rest, at)
         case {"Fn::FindInMap": [str(name), _, _, *default]}:
@@ -207,7 +207,7 @@ def _union(sets: Iterable[set[str]]) -> set[str]:
 
 
 def _combined(options: Sequence[set[str]], between: str = "") -> set[str]:
-    """Return every text that parts make when joined; one without any text (a circle, no value) leaves a gap."""
+    """Return every text that the joined parts may make; a part without any text (a circle, no value) is left out."""
     if math.prod(len(one) or 1 for one in options) > _MAX_TEXTS:
         return _union(options)
     return {between.join(choice) for choice in itertools.product(*(one or {""} for one in options))}
@@ -263,7 +263,7 @@ def _pseudo(name: str, here: Template) -> set[str]:
         "AWS::Partition": "aws",
         "AWS::URLSuffix": "amazonaws.com",
     }
-    # What is left out on a condition (AWS::NoValue) has to show: no text at all would pass as the other side's.
+    # AWS::NoValue becomes "": with no text at all, only the other side of the condition would count.
     return {known.get(name, "")}
 
 
@@ -337,11 +337,11 @@ def _output(wanted: Mapping[str, Any], at: _At) -> set[str]:
 
 
 def read_templates(paths: Iterable[str]) -> list[Template]:
-    """Read the templates of a stage, and those of their nested stacks, which CDK does not list.
+    """Read the templates of a stage, and those of its nested stacks, which CDK does not list.
 
     Args:
-        paths: The stacks' templates. The files of the cloud assembly beside them say where each is deployed, and which
-            file a nested stack's address means.
+        paths: The stacks' templates, in a cloud assembly. Its other files say where each stack is deployed, and which file
+            a nested stack's URL means.
     """
     found = []
     for path in map(Path, paths):
@@ -361,7 +361,7 @@ def read_templates(paths: Iterable[str]) -> list[Template]:
 
 
 def _template_assets(path: Path) -> Mapping[str, str]:
-    """Return the files of templates by the names under which they are uploaded."""
+    """Return the files of nested stacks' templates by the object names under which they are uploaded."""
     manifest = path.with_name(path.name.replace(".template.json", ".assets.json"))
     files = json.loads(manifest.read_bytes())["files"].values() if manifest.exists() else []
     return {

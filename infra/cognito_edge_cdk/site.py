@@ -1,8 +1,4 @@
-"""The example's static site: a private bucket that CloudFront alone may read, and the headers that its pages get.
-
-Hand it to ``EdgeGateway(site=…)``. The site is public: a browser that navigates sends no ``Authorization`` header, so
-there is nothing that an edge function could verify. What may not be public belongs behind the API (docs/example.md).
-"""
+"""A public static site beside the functions: a bucket that CloudFront alone reads, and security headers for its pages."""
 
 from collections.abc import Sequence
 
@@ -16,13 +12,14 @@ from .findings import acknowledge
 
 
 class Site(Construct):
-    """The bucket and the response headers policy.
+    """The bucket and the response headers policy of a public site; give it to ``EdgeGateway(site=…)``.
 
-    A class because it is a CDK construct: the bucket's content is put there by ``scripts/website.py``, not by CloudFormation.
+    A browser that navigates sends no ``Authorization`` header, so the edge function could verify nothing: keep what is not
+    public behind the API (``docs/example.md``). ``scripts/website.py`` puts the files into the bucket; CloudFormation does not.
 
     Attributes:
-        bucket: Where the files are.
-        headers: What is added to every answer.
+        bucket: The site's files.
+        headers: The headers that every answer gets.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, connect_to: Sequence[str] = ()) -> None:
@@ -31,7 +28,7 @@ class Site(Construct):
         Args:
             scope: A stack in us-east-1, or a construct in one.
             construct_id: The id within *scope*.
-            connect_to: Origins that the pages may call beside their own, such as ``https://login.example.com``.
+            connect_to: Origins that the pages may call besides their own, such as ``https://login.example.com``.
         """
         super().__init__(scope, construct_id)
         self.bucket = s3.Bucket(
@@ -41,8 +38,8 @@ class Site(Construct):
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             encryption=s3.BucketEncryption.S3_MANAGED,
             enforce_ssl=True,
-            # Everything in it is built from the repository. CloudFormation deletes empty buckets only: `make destroy`
-            # empties this one first. (CDK's own way is one more function, which emulators cannot run.)
+            # The content can be built again. CloudFormation deletes empty buckets only, so ``make destroy`` empties this one
+            # first. (CDK's own way is one more function, which emulators cannot run.)
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
         acknowledge(
@@ -61,18 +58,18 @@ class Site(Construct):
                 frame_options=cloudfront.ResponseHeadersFrameOptions(
                     frame_option=cloudfront.HeadersFrameOption.DENY, override=True
                 ),
-                # The address of the page after a sign-in holds a code; it works once, but is nobody's business.
+                # After a sign-in the page's URL holds an authorisation code, which other sites need not see.
                 referrer_policy=cloudfront.ResponseHeadersReferrerPolicy(
                     referrer_policy=cloudfront.HeadersReferrerPolicy.NO_REFERRER, override=True
                 ),
-                # Without includeSubDomains: on a domain of one's own that would speak for hosts that are not ours.
+                # Without includeSubDomains, which would also bind other hosts of a custom domain.
                 strict_transport_security=cloudfront.ResponseHeadersStrictTransportSecurity(
                     access_control_max_age=cdk.Duration.days(365), override=True
                 ),
             ),
             custom_headers_behavior=cloudfront.ResponseCustomHeadersBehavior(
                 custom_headers=[
-                    # Another page that opens this one, or is opened by it, gets no handle on its window.
+                    # A page that opens this one, or is opened by it, gets no handle on its window.
                     cloudfront.ResponseCustomHeader(
                         header="Cross-Origin-Opener-Policy", value="same-origin", override=True
                     ),
@@ -85,22 +82,22 @@ class Site(Construct):
             ),
         )
 
-    def behaviour(self) -> cloudfront.BehaviorOptions:
-        """Return the distribution's behaviour for the site; also lets that distribution, and nobody else, read."""
+    def behavior(self) -> cloudfront.BehaviorOptions:
+        """Return the site's behavior; its distribution, and no other, gets access to the bucket."""
         return cloudfront.BehaviorOptions(
             origin=origins.S3BucketOrigin.with_origin_access_control(self.bucket),
-            # By path alone, with compression. How long is said by each file's Cache-Control (scripts/website.py).
+            # The cache key is the path; each file's Cache-Control says how long it is kept (scripts/website.py).
             cache_policy=cloudfront.CachePolicy.CACHING_OPTIMIZED,
             response_headers_policy=self.headers,
             allowed_methods=cloudfront.AllowedMethods.ALLOW_GET_HEAD,
-            # People type addresses without a scheme; no token travels here, which is why the API does not redirect.
+            # People type addresses without a scheme. The API does not redirect, because its requests carry tokens.
             viewer_protocol_policy=cloudfront.ViewerProtocolPolicy.REDIRECT_TO_HTTPS,
             compress=True,
         )
 
 
 def content_security_policy(connect_to: Sequence[str]) -> str:
-    """Return the policy of a page that is made of its own files and talks to its own origin and *connect_to*."""
+    """Return the policy of a page that loads its own files only, and talks to its own origin and *connect_to*."""
     allowed = " ".join(["'self'", *connect_to])
     directives = (
         "default-src 'none'",

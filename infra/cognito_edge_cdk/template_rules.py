@@ -1,8 +1,9 @@
-"""What ``EdgeGateway`` looks at once more in the synthesised templates: whatever was changed after it was made.
+"""Rules that the synthesised templates have to keep, so that code after ``EdgeGateway`` cannot open or break it.
 
-Behaviours that somebody adds to the distribution, L1 properties, escape hatches: CDK, cfn-lint and cdk-nag say nothing
-about most of this, and the deployment would fail, or the gateway would be walked around. The rules are pure functions of
-templates; ``TemplateRules`` is what CDK calls. Those about other resources than the gateway's are in ``ways_past.py``.
+Code may add behaviors to the distribution, change L1 properties, and use escape hatches. CDK, cfn-lint and cdk-nag say
+nothing about most of this; the deployment would fail, or requests would get past the gateway. Each rule is a pure function
+that yields faults; ``TemplateRules`` is the plugin that CDK calls. ``ways_past.py`` has the rules about other resources than
+the gateway's own.
 """
 
 import re
@@ -21,15 +22,15 @@ Resource = Mapping[str, Any]
 CACHING_DISABLED: Final = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
 ALL_VIEWER_EXCEPT_HOST_HEADER: Final = "b689b0a8-53d0-40ab-baf2-68738e2966ac"
 
-# A CloudFront limit for functions at the edge, whatever the event.
+# CloudFront's limit for edge functions, whatever the event.
 # Source: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html
 _MAX_TIMEOUT_S: Final = 30
 
-# The calls by which a CloudFront function chooses where a request goes.
+# The calls by which a CloudFront function chooses the origin of a request.
 # Source: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/helper-functions-origin-modification.html
 _CHOOSERS: Final = ("selectRequestOriginById", "updateRequestOrigin", "createRequestOriginGroup")
 
-# What an origin access control can be for, beside function URLs.
+# The origin types of an origin access control, except function URLs.
 # Source: https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_OriginAccessControlConfig.html
 _OTHER_ORIGINS: Final = ("s3", "mediastore", "mediapackagev2")
 
@@ -49,7 +50,7 @@ _UNSUPPORTED: Final = {
 
 
 def edge_function_faults(function: Resource) -> Iterator[str]:
-    """Yield what the edge does not take of a Lambda function: CDK says nothing, and the deployment fails."""
+    """Yield the properties that Lambda@Edge does not support: CDK accepts them, and the deployment fails."""
     properties = function["Properties"]
     architectures = properties.get("Architectures") or ["x86_64"]
     if architectures != ["x86_64"]:
@@ -65,16 +66,16 @@ def edge_function_faults(function: Resource) -> Iterator[str]:
 
 
 def function_url_faults(url: Resource, path: str) -> Iterator[str]:
-    """Yield what must not be of a function URL behind the gateway.
+    """Yield what would open a function URL behind the gateway, or double its CORS headers.
 
     Args:
         url: The ``AWS::Lambda::Url``.
-        path: How the app calls it.
+        path: Its construct path, for messages.
     """
     properties = url["Properties"]
     if properties.get("AuthType") != "AWS_IAM":
         yield (
-            f"the function URL {path} has auth type {properties.get('AuthType')}, so that anybody could walk around the "
+            f"the function URL {path} has auth type {properties.get('AuthType')}, so that anyone could call it past the "
             "gateway; set auth_type=FunctionUrlAuthType.AWS_IAM"
         )
     if properties.get("Cors"):
@@ -85,17 +86,27 @@ def function_url_faults(url: Resource, path: str) -> Iterator[str]:
 
 
 def user_pool_faults(pool: Resource, path: str) -> Iterator[str]:
-    """Yield what lets strangers in."""
+    """Yield that strangers may register themselves.
+
+    Args:
+        pool: The ``AWS::Cognito::UserPool``.
+        path: Its construct path, for messages.
+    """
     config = pool["Properties"].get("AdminCreateUserConfig") or {}
     if config.get("AllowAdminCreateUserOnly") is not True:
         yield (
-            f"user pool {path} lets strangers sign themselves up, so that a valid token would mean anybody; set "
+            f"user pool {path} lets strangers sign themselves up, so that anyone could get a valid token; set "
             "self_sign_up_enabled=False on the pool, or, if that is meant, self_sign_up=True on EdgeGateway"
         )
 
 
 def client_faults(client: Resource, path: str) -> Iterator[str]:
-    """Yield callbacks to which authorisation codes would travel in the clear."""
+    """Yield callbacks to which authorisation codes would travel in the clear.
+
+    Args:
+        client: The ``AWS::Cognito::UserPoolClient``.
+        path: Its construct path, for messages.
+    """
     for url in client["Properties"].get("CallbackURLs") or []:
         if isinstance(url, str) and url.startswith("http://") and not _LOOPBACK.fullmatch(url):
             yield (
@@ -107,10 +118,11 @@ def client_faults(client: Resource, path: str) -> Iterator[str]:
 def distribution_faults(
     distribution: Place, stage: Stage, *, version: str, access_control: str | None, urls: Collection[str]
 ) -> Iterator[str]:
-    """Yield what would open the gateway, or break it, in its own distribution.
+    """Yield what would open or break the gateway in its own distribution.
 
-    An origin is the gateway's if it leads to a function URL behind it, whatever its name; and also if a behaviour that
-    runs the edge function leads to it. Other behaviours (a static site in a bucket) are their owner's business.
+    An origin is the gateway's if it leads to a function URL behind the gateway, whatever its name, or if a behavior that
+    runs the edge function leads to it. Other behaviors, such as a static site's, are refused only if CloudFront might sign
+    for a function behind the gateway.
 
     Args:
         distribution: The gateway's.
@@ -120,16 +132,16 @@ def distribution_faults(
         urls: The function URLs behind the gateway, by ``Place.reference``.
     """
     here, config = distribution.template, distribution.properties
-    behaviours, origins, groups = (list(having(key, config)) for key in ("TargetOriginId", "DomainName", "Members"))
+    behaviors, origins, groups = (list(having(key, config)) for key in ("TargetOriginId", "DomainName", "Members"))
     ours = {Place(here, access_control).reference} if access_control else set()
 
     def each(value: Any) -> set[str]:
         return texts(value, here, stage)
 
-    def targets(behaviour: Resource) -> set[str]:
-        # An origin group leads to each of its members. Lambda@Edge runs for every one that is tried.
+    def targets(behavior: Resource) -> set[str]:
+        # An origin group leads to each of its members. Lambda@Edge runs for every member that CloudFront tries.
         # Source: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/high_availability_origin_failover.html
-        named = each(behaviour["TargetOriginId"])
+        named = each(behavior["TargetOriginId"])
         return named.union(*(each(group["Members"]) for group in groups if each(group.get("Id")) & named))
 
     guarded = {
@@ -138,15 +150,15 @@ def distribution_faults(
         if leads_to(origin["DomainName"], here, stage) & set(urls)
         for name in each(origin.get("Id"))
     }
-    guarded = guarded.union(*(targets(one) for one in behaviours if _runs(one, version)))
+    guarded = guarded.union(*(targets(one) for one in behaviors if _runs(one, version)))
     if any(having("Fn::Transform", config)):
         yield "the gateway's distribution holds an Fn::Transform: where it leads is decided at deploy; write it out"
-    for behaviour in behaviours:
-        # A target that a parameter decides may be any.
-        if targets(behaviour) & guarded or any(map(references, targets(behaviour))):
-            yield from _behaviour_faults(behaviour, version)
+    for behavior in behaviors:
+        # If a parameter decides the target, it may be any origin.
+        if targets(behavior) & guarded or any(map(references, targets(behavior))):
+            yield from _behavior_faults(behavior, version)
         elif access_control:
-            yield from _chooser_faults(behaviour, here, stage)
+            yield from _chooser_faults(behavior, here, stage)
     for origin in origins:
         if each(origin.get("Id")) & guarded:
             yield from _control_faults(origin, each(origin.get("OriginAccessControlId")) - {""}, ours)
@@ -154,13 +166,13 @@ def distribution_faults(
             yield from _unknown_origin_faults(origin, here, stage)
 
 
-def _runs(behaviour: Resource, version: str) -> bool:
-    return any(association.get("LambdaFunctionARN") == {"Ref": version} for association in _associations(behaviour))
+def _runs(behavior: Resource, version: str) -> bool:
+    return any(association.get("LambdaFunctionARN") == {"Ref": version} for association in _associations(behavior))
 
 
-def _associations(behaviour: Resource) -> list[Resource]:
-    """Return the edge functions of a behaviour, as far as no condition decides whether they run."""
-    found = behaviour.get("LambdaFunctionAssociations")
+def _associations(behavior: Resource) -> list[Resource]:
+    """Return the edge functions that a behavior runs unconditionally."""
+    found = behavior.get("LambdaFunctionAssociations")
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
@@ -172,14 +184,14 @@ def _control_faults(origin: Resource, controls: Collection[str], ours: Collectio
         )
     if ours and controls != ours:
         yield (
-            f"origin {origin.get('Id')} lacks the gateway's origin access control, but signing='oac': without one nobody "
-            "signs, and another one is for other requests than the gateway's; leave the origin as EdgeGateway made it, "
-            "or give signing='sigv4'"
+            f"origin {origin.get('Id')} lacks the gateway's origin access control, but signing='oac': without one the "
+            "requests are not signed, and another one is for other requests than the gateway's; leave the origin as "
+            "EdgeGateway made it, or give signing='sigv4'"
         )
 
 
 def _unknown_origin_faults(origin: Resource, here: Template, stage: Stage) -> Iterator[str]:
-    """Yield that CloudFront would sign, unchecked, for what may be a function behind the gateway."""
+    """Yield an origin that may be a function behind the gateway, and for which CloudFront would sign unchecked requests."""
     control = texts(origin.get("OriginAccessControlId"), here, stage) - {""}
     hosts = sorted(host for host in texts(origin["DomainName"], here, stage) if _may_be_a_function(host, stage))
     if hosts and any(_signs_for_functions(one, stage) for one in control):
@@ -204,66 +216,66 @@ def _signs_for_functions(control: str, stage: Stage) -> bool:
     return any(kind["OriginAccessControlOriginType"] not in _OTHER_ORIGINS for kind in kinds)
 
 
-def _chooser_faults(behaviour: Resource, here: Template, stage: Stage) -> Iterator[str]:
-    """Yield a CloudFront function that may choose a function behind the gateway, where the edge function does not run."""
-    for reference in sorted(leads_to(behaviour.get("FunctionAssociations"), here, stage)):
+def _chooser_faults(behavior: Resource, here: Template, stage: Stage) -> Iterator[str]:
+    """Yield a CloudFront function that may send requests to a function behind the gateway, past the edge function."""
+    for reference in sorted(leads_to(behavior.get("FunctionAssociations"), here, stage)):
         place = place_of(reference, stage)
         code = texts(place.properties.get("FunctionCode"), place.template, stage) if place else set()
         if calls := [call for call in _CHOOSERS if any(call in text for text in code)]:
             yield (
-                f"behaviour {_pattern(behaviour)} does not run the edge function, and its CloudFront function calls {calls[0]}: "
+                f"behavior {_pattern(behavior)} does not run the edge function, and its CloudFront function calls {calls[0]}: "
                 "with signing='oac' CloudFront would sign requests that it sends to a function behind the gateway; remove the "
                 "call, or give signing='sigv4'"
             )
 
 
-def _pattern(behaviour: Resource) -> str:
-    return str(behaviour.get("PathPattern", "*"))
+def _pattern(behavior: Resource) -> str:
+    return str(behavior.get("PathPattern", "*"))
 
 
-def _behaviour_faults(behaviour: Resource, version: str) -> Iterator[str]:
-    pattern = _pattern(behaviour)
-    associations = [one for one in _associations(behaviour) if one.get("EventType") == "origin-request"]
+def _behavior_faults(behavior: Resource, version: str) -> Iterator[str]:
+    pattern = _pattern(behavior)
+    associations = [one for one in _associations(behavior) if one.get("EventType") == "origin-request"]
     if not any(association.get("LambdaFunctionARN") == {"Ref": version} for association in associations):
         yield (
-            f"behaviour {pattern} leads to a function behind the gateway without running the edge function at "
+            f"behavior {pattern} leads to a function behind the gateway without running the edge function at "
             "origin-request, so that no token is checked there; give the path to EdgeGateway in functions={…}"
         )
-        return  # which settles the rest as well
+        return  # functions={…} sets the rest right as well
     if not all(association.get("IncludeBody") is True for association in associations):
         yield (
-            f"behaviour {pattern} does not show the body to the edge function, so that requests with one cannot be signed; "
+            f"behavior {pattern} does not show the body to the edge function, so that requests with one cannot be signed; "
             "set include_body=True"
         )
-    if behaviour.get("CachePolicyId") != CACHING_DISABLED or behaviour.get("ForwardedValues"):
+    if behavior.get("CachePolicyId") != CACHING_DISABLED or behavior.get("ForwardedValues"):
         yield (
-            f"behaviour {pattern} is cacheable: a cached answer skips the token check and goes to whoever asks next; use "
+            f"behavior {pattern} is cacheable: a cached answer skips the token check and goes to anyone who asks next; use "
             "CachePolicy.CACHING_DISABLED"
         )
-    if behaviour.get("OriginRequestPolicyId") != ALL_VIEWER_EXCEPT_HOST_HEADER:
+    if behavior.get("OriginRequestPolicyId") != ALL_VIEWER_EXCEPT_HOST_HEADER:
         yield (
-            f"behaviour {pattern} has another origin request policy than ALL_VIEWER_EXCEPT_HOST_HEADER: function URLs "
-            "refuse the viewer's Host, and without all other headers Authorization never arrives; use that one"
+            f"behavior {pattern} has another origin request policy than ALL_VIEWER_EXCEPT_HOST_HEADER: function URLs "
+            "refuse the viewer's Host, and the edge function needs all other headers, Authorization above all; use that one"
         )
-    if behaviour.get("ViewerProtocolPolicy") != "https-only":
+    if behavior.get("ViewerProtocolPolicy") != "https-only":
         yield (
-            f"behaviour {pattern} takes plain HTTP ({behaviour.get('ViewerProtocolPolicy')}): tokens would travel in the "
+            f"behavior {pattern} takes plain HTTP ({behavior.get('ViewerProtocolPolicy')}): tokens would travel in the "
             "clear, also in a request that is then redirected; use ViewerProtocolPolicy.HTTPS_ONLY"
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """The parts of one gateway, as constructs: their logical ids are settled only at synthesis.
+    """The parts of one gateway, as constructs: their logical ids are final only at synthesis.
 
     Attributes:
         distribution: Its distribution.
         edge_function: Its edge function.
-        version: The version that the behaviours run.
+        version: The version that the behaviors run.
         access_control: Its origin access control; None where the edge function signs.
-        urls: The function URLs behind it, wherever their stacks are.
-        pools: The user pool, if the app makes it and nobody asked for self-sign-up.
-        clients: Its clients, as far as the app makes them.
+        urls: The function URLs behind it, in whichever stacks.
+        pools: The user pool, if this app makes it and ``self_sign_up`` is False.
+        clients: Those of its clients that this app makes.
     """
 
     distribution: cdk.CfnResource
@@ -277,10 +289,9 @@ class Watched:
 
 @jsii.implements(cdk.IPolicyValidationPlugin)
 class TemplateRules:
-    """CDK's way to look at what was synthesised.
+    """The validation plugin with which CDK checks one gateway in the synthesised templates.
 
-    A class because CDK calls it back. It raises where others report a violation: a violation can be acknowledged, and
-    an open gateway is nothing to acknowledge.
+    It raises instead of reporting violations, because a violation can be acknowledged, and an open gateway must not be.
     """
 
     def __init__(self, watched: Watched) -> None:
@@ -288,22 +299,22 @@ class TemplateRules:
 
     @property
     def name(self) -> str:
-        """What CDK calls it."""
+        """Its name in CDK's reports."""
         return "EdgeGateway"
 
     @property
     def version(self) -> None:
-        """None: it comes with the construct."""
+        """None: it has the construct's version."""
 
     @property
     def rule_ids(self) -> None:
-        """None: its rules are never reported one by one."""
+        """None: it reports no single rules."""
 
     def validate(self, context: cdk.IPolicyValidationContext) -> cdk.PolicyValidationPluginReport:
-        """Look at every part.
+        """Check every part.
 
         Raises:
-            ValueError: Naming every fault, each with what to change.
+            ValueError: There are faults; the message names each, and what to change.
         """
         faults = list(self._faults(read_templates(context.template_paths)))
         if faults:
@@ -316,8 +327,8 @@ class TemplateRules:
         found = {part: place for part in parts if (place := _find(stage, part))}
         if lost := [part.node.path for part in parts if part not in found]:
             yield (
-                f"no template of the gateway's stage holds {', '.join(lost)}, so that the construct cannot look at it again; "
-                "put it into a stack of that stage (of nested stacks, only CDK's default synthesizer says where they are)"
+                f"no template of the gateway's stage holds {', '.join(lost)}, so that the construct cannot check it; put it "
+                "into a stack of that stage (of nested stacks, only CDK's default synthesizer says where they are)"
             )
             return
         yield from edge_function_faults(_resource(found[watched.edge_function]))
@@ -364,7 +375,7 @@ def _logical_id(resource: cdk.CfnResource) -> str:
 
 
 def _find(stage: Stage, resource: cdk.CfnResource) -> Place | None:
-    """Return a resource as it stands in its template."""
+    """Return the resource in its template; None if no template holds it."""
     file = cdk.Stack.of(resource).template_file
     found = (Place(template, _logical_id(resource)) for template in stage if template.file == file)
     return next((place for place in found if place.type), None)

@@ -1,6 +1,6 @@
-"""The rules about ways past the gateway: whatever else in the stage leads to the functions behind it.
+"""Rules against ways past the gateway: other distributions, function URLs and permissions that lead to its functions.
 
-A thing counts by what it leads to (``references.py``), not by its name. Every rule yields sentences that say what was
+A resource counts by what it leads to (``references.py``), not by its name. Every rule yields sentences that say what was
 found, why it is refused, and what to change. ``docs/security.md`` says what no rule can see.
 """
 
@@ -28,19 +28,19 @@ _FUNCTION: Final = re.compile(
     r"(?:arn:[^:]*:lambda:(?P<region>[^:]*):[^:]*:function:|[^:]*:function:)?(?P<name>[A-Za-z0-9_-]+)(?::[^:]*)?"
 )
 _SERVICE: Final = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9<>-]+)*\.(?:amazonaws\.com(?:\.cn)?|amazon\.com)")
-# Every action by which a function URL can be called, in lower case: IAM does not tell cases apart.
+# Every action by which a function URL can be called, in lower case: IAM ignores case.
 _CALLS_URLS: Final = {"*", "lambda:*", "lambda:invokefunctionurl"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inside:
-    """What is behind one gateway.
+    """One gateway's distribution, and the functions behind it.
 
     Attributes:
         distribution: The gateway's distribution.
-        path: What people call it.
-        urls: What people call the function URLs, by ``Place.reference``.
-        functions: Which URL each function has, as ``functions_of`` identifies them.
+        path: Its construct path, for messages.
+        urls: The construct paths of the function URLs, by ``Place.reference``.
+        functions: The construct path of each function's URL; keys as ``functions_of`` returns them.
     """
 
     distribution: Place
@@ -56,10 +56,10 @@ def functions_of(value: Any, here: Template, stage: Stage, seen: frozenset[str] 
         value: Part of a template.
         here: The template in which it stands.
         stage: All templates.
-        seen: References that are being followed, so that circles end.
+        seen: References that are being followed already, so that circles end.
 
     Returns:
-        For each, the reference of its resource. Of a function that the stage does not hold, region and name, or the
+        The reference of each function's resource. For a function that the stage does not hold: region and name, or the
         reference that leads out of the stage.
     """
     found: set[str] = set()
@@ -78,7 +78,7 @@ def functions_of(value: Any, here: Template, stage: Stage, seen: frozenset[str] 
 
 
 def _called(name: str, region: str | None, stage: Stage) -> set[str]:
-    """Return the functions of the stage that have this name."""
+    """Return the references of the functions in the stage that have this name."""
     return {
         place.reference
         for place in places(stage, "AWS::Lambda::Function")
@@ -92,7 +92,7 @@ def other_distribution_faults(stage: Stage, inside: Inside) -> Iterator[str]:
     for place in places(stage, "AWS::CloudFront::Distribution", "AWS::CloudFront::DistributionTenant"):
         if place == inside.distribution:
             continue
-        # DNSName: what CloudFormation called it once. A tenant's parameters complete the hosts of its distribution.
+        # DNSName is an older name of DomainName. A tenant's parameters complete the hosts of its distribution.
         hosts = [one[key] for key in ("DomainName", "DNSName") for one in having(key, place.properties)]
         reached = leads_to([*hosts, place.properties.get("Parameters")], place.template, stage)
         for url in sorted(reached & inside.urls.keys()):
@@ -112,16 +112,16 @@ def other_url_faults(stage: Stage, inside: Inside) -> Iterator[str]:
         for function in sorted(functions_of(target, place.template, stage) & inside.functions.keys()):
             yield (
                 f"function URL {place.label} (auth type {place.properties.get('AuthType')}) leads to the same function as "
-                f"{inside.functions[function]}, which is behind the gateway: whoever may call it passes no token check; "
-                "remove it, or give it to EdgeGateway in functions={…} as well"
+                f"{inside.functions[function]}, which is behind the gateway: its callers pass no token check; remove it, or "
+                "give it to EdgeGateway in functions={…} as well"
             )
 
 
 def permission_faults(stage: Stage, inside: Inside) -> Iterator[str]:
     """Yield every permission on a function behind the gateway that lets others past the gateway.
 
-    IAM policies are not judged, since principals of the same account are trusted; nor are services that invoke the
-    function with events of their own (S3, EventBridge), which are the owner's business.
+    IAM policies are not judged: principals of the same account are trusted. Services that invoke the function with events
+    of their own (S3, EventBridge) are the owner's choice, and pass.
     """
     for place in places(stage, "AWS::Lambda::Permission"):
         named = functions_of(place.properties.get("FunctionName"), place.template, stage)
@@ -138,24 +138,24 @@ def _permission_faults(place: Place, stage: Stage, inside: Inside) -> Iterator[s
         return texts(place.properties.get(name), place.template, stage)
 
     if "NONE" in each("FunctionUrlAuthType"):
-        yield "anybody without a signature (FunctionUrlAuthType NONE), past the token check; remove it"
+        yield "anyone without a signature (FunctionUrlAuthType NONE), past the token check; remove it"
         return
     for principal in sorted(each("Principal") or {""}):
         service = principal.lower()
         if principal == "*":
-            whom = ", ".join(f"everybody of {one}" for one in sorted(each("PrincipalOrgID"))) or "anybody"
+            whom = ", ".join(f"everyone in {one}" for one in sorted(each("PrincipalOrgID"))) or "anyone"
             yield f"{whom} (Principal *), past the token check; remove it, or name the service or role that needs it"
         elif service.startswith("cloudfront."):
             yield from _cloudfront_faults(each("SourceArn"), inside)
         elif _SERVICE.fullmatch(service):
             if any(action.lower() in _CALLS_URLS or references(action) for action in each("Action")):
                 yield (
-                    f"{principal} by way of the function URL, which no service but CloudFront calls; give it "
+                    f"{principal} through the function URL, which no service but CloudFront calls; give it "
                     "action='lambda:InvokeFunction', or remove it"
                 )
         elif not _is_own(principal, place.template, stage):
             yield (
-                f"{principal or 'an unknown principal'}, of which the construct cannot see that it belongs to this account: "
+                f"{principal or 'an unknown principal'}: the construct cannot see that it belongs to this account, and "
                 "another account could call past the token check; remove it, or write this account as AWS::AccountId"
             )
 
@@ -171,7 +171,7 @@ def _cloudfront_faults(sources: set[str], inside: Inside) -> Iterator[str]:
 
 
 def _is_own(principal: str, here: Template, stage: Stage) -> bool:
-    """Say whether a principal is certainly of the account that the template is deployed to."""
+    """Say whether a principal certainly belongs to the account that the template is deployed to."""
     account = principal
     if principal.startswith("arn:"):
         account = [*principal.split(":"), "", "", "", ""][4]

@@ -1,1 +1,1 @@
-"""What deploys the example: the CDK CLI, npm, the page's build, the smoke test, and removal."""
+"""The commands that deploy and remove the example, and what they need: the CDK CLI, npm, the page's build."""

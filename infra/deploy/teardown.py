@@ -1,8 +1,8 @@
-"""What CloudFormation does not do when a gateway goes: let the replicas go first, and remove what was kept for them.
+"""The edge function's versions at CloudFront and Lambda: which one runs, and how they are deleted.
 
 CloudFront deletes an edge function's replicas some hours after the last distribution let go of it, and until then no
-version of the function can be deleted: a stack that tried would fail. So function and versions are retained by the stack,
-and removed here, by whichever run comes late enough.
+version of the function can be deleted: a stack that tried would fail. So the stack retains function and versions, and
+the first ``destroy`` that runs late enough deletes them.
 """
 
 import time
@@ -18,15 +18,15 @@ Say = Callable[[str], None]
 
 
 def let_go(cloudfront: Any, distribution_id: str, say: Say) -> None:
-    """Switch the distribution off and take the edge function from its behaviours, in one change.
+    """Switch the distribution off and take the edge function from its behaviors, in one change.
 
-    Switched off as well: with an origin access control, a behaviour without its edge function would have CloudFront sign
-    whatever comes.
+    It has to be switched off: with an origin access control, CloudFront would sign every request to a behavior without its
+    edge function.
 
     Args:
         cloudfront: A boto3 client.
-        distribution_id: The distribution; it is fine if it is gone.
-        say: Takes a line.
+        distribution_id: The distribution; nothing happens if it is gone.
+        say: Prints a line.
     """
     try:
         answer = cloudfront.get_distribution_config(Id=distribution_id)
@@ -36,18 +36,18 @@ def let_go(cloudfront: Any, distribution_id: str, say: Say) -> None:
         say(f"destroy: distribution {distribution_id} is gone already")
         return
     config = _complete(answer["DistributionConfig"])
-    associated = [behaviour for behaviour in behaviours(config) if _associations(behaviour)]
+    associated = [behavior for behavior in behaviors(config) if _associations(behavior)]
     if not associated and not config["Enabled"]:
         return
     config["Enabled"] = False
-    for behaviour in associated:
-        behaviour["LambdaFunctionAssociations"] = {"Quantity": 0}
+    for behavior in associated:
+        behavior["LambdaFunctionAssociations"] = {"Quantity": 0}
     cloudfront.update_distribution(Id=distribution_id, IfMatch=answer["ETag"], DistributionConfig=config)
     say(f"destroy: distribution {distribution_id} is switched off, and has let go of its edge function")
 
 
 def point_to(cloudfront: Any, distribution_id: str, *, version_arn: str) -> None:
-    """Have every behaviour that runs another version of this function run this one.
+    """Have every behavior that runs another version of this function run this one.
 
     Args:
         cloudfront: A boto3 client.
@@ -57,8 +57,8 @@ def point_to(cloudfront: Any, distribution_id: str, *, version_arn: str) -> None
     function = version_arn.rpartition(":")[0]
     answer = cloudfront.get_distribution_config(Id=distribution_id)
     config = _complete(answer["DistributionConfig"])
-    for behaviour in behaviours(config):
-        for association in _associations(behaviour):
+    for behavior in behaviors(config):
+        for association in _associations(behavior):
             if association["LambdaFunctionARN"].rpartition(":")[0] == function:
                 association["LambdaFunctionARN"] = version_arn
     cloudfront.update_distribution(Id=distribution_id, IfMatch=answer["ETag"], DistributionConfig=config)
@@ -74,13 +74,13 @@ def wait_until_deployed(cloudfront: Any, distribution_id: str) -> bool:
     return True
 
 
-def behaviours(config: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return every behaviour of a distribution's configuration."""
+def behaviors(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return every behavior of a distribution's configuration."""
     return [config["DefaultCacheBehavior"], *((config.get("CacheBehaviors") or {}).get("Items") or [])]
 
 
 def _complete(config: dict[str, Any]) -> dict[str, Any]:
-    """Fill in what the API wants back and CloudFront always tells; emulators do not."""
+    """Fill in what the API wants back: CloudFront always returns it, emulators do not."""
     for origin in config["Origins"]["Items"]:
         custom = origin.get("CustomOriginConfig")
         if custom:
@@ -89,14 +89,14 @@ def _complete(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-def _associations(behaviour: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return list((behaviour.get("LambdaFunctionAssociations") or {}).get("Items") or [])
+def _associations(behavior: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return list((behavior.get("LambdaFunctionAssociations") or {}).get("Items") or [])
 
 
 def running_versions(cloudfront: Any, distribution_id: str) -> list[str]:
     """Return the ARNs of the function versions that the distribution runs."""
     config = cloudfront.get_distribution_config(Id=distribution_id)["DistributionConfig"]
-    found = [association["LambdaFunctionARN"] for one in behaviours(config) for association in _associations(one)]
+    found = [association["LambdaFunctionARN"] for one in behaviors(config) for association in _associations(one)]
     return sorted(set(found))
 
 
@@ -108,9 +108,9 @@ def numbered_versions(lambda_client: Any, function_arn: str) -> list[int]:
 
 
 def edge_functions(lambda_client: Any, stack: str) -> Iterator[str]:
-    """Yield the edge functions that a stack of this name left, now or on an earlier day.
+    """Yield the names of the edge functions that a stack of this name left, now or on an earlier day.
 
-    By name, since nothing else of the stack is left to ask: CloudFormation names a function after its stack and its
+    The stack is gone, so only the names are left to go by: CloudFormation names a function after its stack and its
     logical id.
     """
     for page in lambda_client.get_paginator("list_functions").paginate():
@@ -120,7 +120,7 @@ def edge_functions(lambda_client: Any, stack: str) -> Iterator[str]:
 
 
 def delete_edge_functions(lambda_client: Any, stack: str, say: Say) -> list[str]:
-    """Delete them, and return those that still have replicas."""
+    """Delete a stack's edge functions, and return the names of those that still have replicas."""
     waiting = []
     for name in list(edge_functions(lambda_client, stack)):
         try:

@@ -1,6 +1,6 @@
 """The CDK CLI: installed once from a lock, and run under the Node that came with the Python packages.
 
-``python -m infra.deploy.toolkit`` installs it; deploying does so by itself.
+``python -m infra.deploy.toolkit`` installs it; so does a deployment that needs it.
 """
 
 import subprocess
@@ -18,7 +18,7 @@ class ToolkitError(Exception):
 
 
 def install() -> Path:
-    """Return the CLI's program, installed now if it is not, or if the lock changed since.
+    """Return the CLI's program; install it first if it is missing or the lock has changed.
 
     Raises:
         ToolkitError: npm failed.
@@ -34,7 +34,7 @@ def install() -> Path:
 
 
 def cdk(arguments: Sequence[str], *, profile: str | None) -> None:
-    """Run the CLI; what it prints goes where ours goes.
+    """Run the CLI; its output goes where ours goes.
 
     Args:
         arguments: Command and options.
@@ -46,7 +46,7 @@ def cdk(arguments: Sequence[str], *, profile: str | None) -> None:
     command = [str(npm.node()), str(install()), *arguments, "--no-notices", "--no-version-reporting"]
     command += ["--profile", profile] if profile else []
     environment = {**npm.environment(), "CDK_DISABLE_CLI_TELEMETRY": "true"}
-    # The CLI's own process group is ours: Ctrl-C reaches it first.
+    # The CLI runs in our process group, so Ctrl-C reaches it too.
     finished = subprocess.run(command, cwd=PROJECT, env=environment, check=False)  # noqa: S603 - our own Node and CLI
     if finished.returncode:
         raise ToolkitError(f"cdk {arguments[0]} failed (status {finished.returncode}); the reason stands above")

@@ -1,7 +1,7 @@
 """The example's page: its npm packages, installed once for each lock, and ``web/dist``, built when its sources change.
 
-``python -m infra.deploy.web_build`` builds; ``… check`` runs its type check, lint and unit tests; ``… --optional`` leaves whatever
-page there is where npm's registry cannot be reached.
+``python -m infra.deploy.web_build`` builds it; ``… check`` runs its type check, lint and unit tests; ``… --optional`` keeps the
+page that is there if npm's registry cannot be reached.
 """
 
 import argparse
@@ -24,10 +24,10 @@ _MODULES: Final = WEB / "node_modules"
 _LOCK: Final = tuple(WEB / name for name in (".npmrc", "package.json", "package-lock.json"))
 _SOURCES: Final = ("index.html", "vite.config.ts", "tsconfig.json", "package-lock.json", "src", "public")
 _STATE: Final = PROJECT / "dist"
-"""Where the digests are kept of what was built: not in ``web/dist``, all of which is put onto the site."""
+"""Holds the digests of what was built; not ``web/dist``, all of which is put onto the site."""
 
 _BUILD_TIMEOUT_S: Final = 120
-# npm alone would try for more than a minute; `make run` has a page to show without it.
+# npm by itself would try for more than a minute; ``make run`` has a page to show without it.
 _IMPATIENT: Final = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=10000")
 
 _CHECKS: Final = {
@@ -56,11 +56,11 @@ def build(*, patient: bool = True) -> bool:
         return False
     with alone(_STATE / "web.lock"):  # tests start several systems at once
         if _is_marked(mark, digest) and (_DIST / "index.html").is_file():
-            return False  # somebody else was faster
+            return False  # another process was faster
         _install(tools=False, patient=patient)
         with tempfile.TemporaryDirectory(prefix=".web-", dir=_STATE) as scratch:
             fresh = Path(scratch) / "dist"
-            # Whatever the shell says: another value builds another page.
+            # Fixed, because the shell's value would build another page.
             mode = {"NODE_ENV": "production"}
             _node("vite/bin/vite.js", "build", "--logLevel", "warn", "--outDir", str(fresh), "--emptyOutDir", **mode)
             mark.unlink(missing_ok=True)
@@ -85,7 +85,7 @@ def check() -> None:
     """Check types, lint and run the unit tests; say each one's name and time.
 
     Raises:
-        WebBuildError: One of them found something; it has said what.
+        WebBuildError: One of them found a fault; its output says which.
     """
     install_tools()
     for name, command in _CHECKS.items():
@@ -106,7 +106,7 @@ def _sources_digest() -> str:
 
 
 def _install(*, tools: bool, patient: bool) -> None:
-    """Install what the build needs, and with *tools* what checks and tests need as well, unless it is there."""
+    """Install what the build needs, and with *tools* what checks and tests need too, if anything is missing."""
     omit = "" if tools else "dev"
     if npm.is_installed(_LOCK, _MODULES, omit=omit):
         return

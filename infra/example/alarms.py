@@ -1,8 +1,8 @@
-"""What tells the operator: metrics from the edge's log lines, alarms, a dashboard, and how long logs are kept.
+"""The example's monitoring: metrics from the edge's log lines, alarms, a dashboard, and how long logs are kept.
 
 A replica of the edge function logs where it runs, into ``/aws/lambda/us-east-1.<function>`` of that region, and metrics
-and alarms live beside their log group. So each region that ``monitor_regions`` names gets a small stack of its own; the
-one dashboard looks into all of them. docs/adr/0010-monitoring-across-regions.md has the reasons.
+and alarms have to be in the region of their log group. So each region that ``monitor_regions`` names gets a small stack of
+its own; one dashboard shows all of them. ``docs/adr/0010-monitoring-across-regions.md`` has the reasons.
 """
 
 import re
@@ -24,11 +24,11 @@ from constructs import Construct
 from . import waf
 
 CONTEXT: Final = ("monitor_regions", "alarm_email")
-"""The context keys that this module reads; see ``docs/deploy.md``."""
+"""The context keys that this module reads; see ``docs/settings.md``."""
 
 NAMESPACE: Final = "CognitoEdgeGateway"
 
-# Where CloudFront has regional edge caches, which is where origin-request functions run.
+# The regions of CloudFront's regional edge caches, where origin-request functions run.
 # Source: https://aws.amazon.com/cloudfront/features/ (13 regional edge caches)
 EDGE_REGIONS: Final = (
     "us-east-1",
@@ -45,22 +45,22 @@ EDGE_REGIONS: Final = (
     "eu-west-2",
     "sa-east-1",
 )
-"""What ``monitor_regions=all`` stands for."""
+"""The regions that ``monitor_regions=all`` means."""
 
 _HOME: Final = "us-east-1"
 _PERIOD: Final = cdk.Duration.minutes(5)
-# An address with one @ and a dot behind it: enough to catch a slip; SNS asks the addressee anyway.
+# One @ and a dot behind it: enough to catch a slip, since SNS asks the addressee anyway.
 _EMAIL: Final = re.compile(r"[^@\s,]+@[^@\s,]+\.[^@\s,]+")
 
 
 @dataclass(frozen=True, slots=True)
 class LogMetric:
-    """A metric that CloudWatch counts from the edge's log lines (contract C8).
+    """A metric that CloudWatch counts from the edge's log lines (C8 in ``docs/contracts.md``).
 
     Attributes:
         name: Its name in ``NAMESPACE``.
-        pattern: Which lines count one, in CloudWatch's filter pattern syntax.
-        dimensions: Fields of the line by dimension; none makes one metric, which is 0 while other lines come.
+        pattern: The lines that count, in CloudWatch's filter pattern syntax.
+        dimensions: Fields of the line by dimension; empty for one metric, which is 0 while other lines come.
     """
 
     name: str
@@ -68,7 +68,7 @@ class LogMetric:
     dimensions: Mapping[str, str]
 
 
-# Two metrics for refusals: with the code, to see which; and without, since an alarm cannot add up dimensions.
+# Refusals have two metrics: one by code for the dashboard, and one without, because an alarm cannot add up dimensions.
 METRICS: Final = (
     LogMetric("Requests", '{ $.decision = "*" }', {}),
     LogMetric("Refused", '{ $.decision = "refuse" }', {}),
@@ -86,11 +86,11 @@ METRICS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Monitored:
-    """What is to be monitored, and who is told.
+    """Which regions are monitored, and who is told.
 
     Attributes:
-        regions: Where, in the order given.
-        email: Who gets the alarms; None for nobody.
+        regions: AWS regions, in the order given.
+        email: The address that gets the alarms; None for no e-mail.
     """
 
     regions: Sequence[str]
@@ -101,10 +101,10 @@ def from_context(context: Mapping[str, str | None]) -> Monitored | None:
     """Read the context values.
 
     Args:
-        context: By key of ``CONTEXT``; None or "" where nothing was said.
+        context: Values by key of ``CONTEXT``; None or "" for keys that are not set.
 
     Returns:
-        What is to be monitored; None if nothing is.
+        What is monitored; None without ``monitor_regions``.
 
     Raises:
         ValueError: A value is wrong, or would have no effect; the message says what is expected.
@@ -135,14 +135,14 @@ def monitor(
 ) -> list[cdk.Stack]:
     """Make the monitoring of one gateway: a stack for each region, and the dashboard in us-east-1's.
 
-    They refer to the gateway's stack by its outputs; it knows nothing of them, and is deployed without them.
+    The stacks read outputs of the gateway's stack, which does not refer to them and can be deployed without them.
 
     Args:
         stack: The gateway's.
-        monitored: What is to be monitored.
+        monitored: Regions and e-mail address.
         function_name: The edge function's name.
         distribution_id: The distribution's id.
-        firewall: Whether there is one, whose blocks the dashboard shows.
+        firewall: Whether the dashboard shows the firewall's blocks.
     """
     shared = {"EdgeFunctionName": function_name, "MonitoredDistribution": distribution_id}
     read = {}
@@ -151,7 +151,7 @@ def monitor(
         read[name] = cdk.Fn.get_stack_output(stack.stack_name, stack.get_logical_id(output), region=stack.region)
     made = []
     parent = cast("Construct", stack.node.scope)  # an app or a stage; every stack stands in one
-    # The dashboard, and what CloudFront itself counts, are in us-east-1.
+    # The dashboard and CloudFront's own metrics are in us-east-1.
     for region in sorted({_HOME, *monitored.regions}):
         own = cdk.Stack(
             parent,
@@ -178,25 +178,22 @@ def monitor(
 
 
 class RegionalMonitoring(Construct):
-    """One region's log group, with its retention; the metrics from its lines; the alarms on them.
-
-    A class because it is a CDK construct.
-    """
+    """One region's log group with its retention, the metrics from its lines, and the alarms on them."""
 
     def __init__(self, scope: Construct, construct_id: str, *, function_name: str, tell: sns.ITopic | None) -> None:
-        """Make it.
+        """Make log group, metrics and alarms.
 
         Args:
             scope: The region's stack.
             construct_id: The id within *scope*.
             function_name: The edge function's name, without a region.
-            tell: Who hears of alarms.
+            tell: The topic that gets the alarms; None for no topic.
         """
         super().__init__(scope, construct_id)
         name = f"/aws/lambda/us-east-1.{function_name}"
-        # Not a LogGroup: where a replica has logged already, the group exists, and creating it would fail. This makes the
-        # group if it is not there and sets the retention in either case. The group outlives the stack, as replicas do;
-        # what is in it does not outlive the month.
+        # Not a LogGroup: creating it would fail if a replica has logged already. This makes the group if it is missing, and
+        # sets the retention in either case. Like the replicas, the group stays when the stack is deleted; its lines go
+        # after a month.
         retention = logs.LogRetention(self, "Retention", log_group_name=name, retention=logs.RetentionDays.ONE_MONTH)
         _acknowledge_retention(cdk.Stack.of(self))
         for metric in METRICS:
@@ -226,7 +223,7 @@ class RegionalMonitoring(Construct):
         self._alarms(function_name, tell)
 
     def _alarms(self, function_name: str, tell: sns.ITopic | None) -> None:
-        """Make the alarms. Each says in its description what to do."""
+        """Make the alarms. Each says in its description what it means, and where to look."""
         region = cdk.Stack.of(self).region
 
         def alarm(
@@ -262,7 +259,7 @@ class RegionalMonitoring(Construct):
             of=3,
         )
         refused = cloudwatch.MathExpression(
-            # A share of few says nothing: one stray program would ring.
+            # A share of few requests says nothing: one stray program would set the alarm off.
             expression="IF(requests > 100, 100 * refused / requests, 0)",
             label="refused, % of requests",
             using_metrics={"requests": _counted("Requests", region), "refused": _counted("Refused", region)},
@@ -309,7 +306,7 @@ def _alarm(
     of: int,
     tell: sns.ITopic | None,
 ) -> None:
-    """Make an alarm that rings when *points* of the last *of* five minutes lay above a value."""
+    """Make an alarm for when *points* of the last *of* periods of five minutes were above a value."""
     alarm = cloudwatch.Alarm(
         scope,
         name,
@@ -318,7 +315,7 @@ def _alarm(
         evaluation_periods=of,
         datapoints_to_alarm=points,
         comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
-        # No viewers, or no failures, are no data; neither is a fault.
+        # Without viewers or failures there is no data, which is not a fault.
         treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         alarm_description=description,
     )
@@ -328,7 +325,7 @@ def _alarm(
 
 
 def _distribution_alarm(stack: cdk.Stack, distribution_id: str, tell: sns.ITopic | None) -> None:
-    """Make the alarm on what CloudFront counts worldwide: it also rings for regions that nobody named."""
+    """Make the alarm on CloudFront's worldwide metric, which also counts regions that are not monitored."""
     _alarm(
         stack,
         "FailuresAlarm",
@@ -342,7 +339,7 @@ def _distribution_alarm(stack: cdk.Stack, distribution_id: str, tell: sns.ITopic
 
 
 def _dashboard(stack: cdk.Stack, rows: Sequence[list[cloudwatch.IWidget]]) -> None:
-    """Make the one dashboard: first the world, then two rows for each region."""
+    """Make the dashboard: first the world, then two rows for each region."""
     note = cloudwatch.TextWidget(
         markdown="# Cognito edge gateway\nLog metrics are counted on a best-effort basis. What the codes mean: "
         "`docs/refusals.md`.",
@@ -396,7 +393,7 @@ def _counted(name: str, region: str) -> cloudwatch.Metric:
 
 
 def _by(name: str, dimension: str, region: str) -> cloudwatch.MathExpression:
-    """Return every metric of that name, one line for each value of the dimension, those of later versions included."""
+    """Return a search for every metric of that name: one line in the graph for each value of the dimension."""
     return cloudwatch.MathExpression(
         expression=f"SEARCH('{{{NAMESPACE},{dimension}}} MetricName=\"{name}\"', 'Sum', {int(_PERIOD.to_seconds())})",
         label="",
@@ -407,7 +404,7 @@ def _by(name: str, dimension: str, region: str) -> cloudwatch.MathExpression:
 
 
 def _lambda(name: str, function_name: str, region: str, statistic: str) -> cloudwatch.Metric:
-    # Replicas count under the name with the home region in front, in the region where they run.
+    # A replica's metrics are in the region where it runs, under the function's name with us-east-1 in front.
     return cloudwatch.Metric(
         namespace="AWS/Lambda",
         metric_name=name,
@@ -430,7 +427,7 @@ def _cloudfront(name: str, distribution_id: str, statistic: str) -> cloudwatch.M
 
 
 def _blocked(rule: str) -> cloudwatch.Metric:
-    # For web ACLs of scope CLOUDFRONT without the dimension Region.
+    # Web ACLs of scope CLOUDFRONT have no dimension Region.
     # Source: https://docs.aws.amazon.com/waf/latest/developerguide/waf-metrics.html
     return cloudwatch.Metric(
         namespace="AWS/WAFV2",
@@ -443,9 +440,9 @@ def _blocked(rule: str) -> cloudwatch.Metric:
 
 
 def _topic(stack: cdk.Stack, email: str) -> sns.Topic:
-    """Make the topic of a region: alarms can only tell topics beside them. SNS asks the addressee, once a region."""
+    """Make the topic of a region: an alarm needs a topic in its own region. SNS asks the addressee once for each."""
     topic = sns.Topic(stack, "Alarms", enforce_ssl=True)
-    # A policy of one's own replaces the one that let the account's alarms publish.
+    # This policy replaces the default one, which lets the account's alarms publish.
     topic.add_to_resource_policy(
         iam.PolicyStatement(
             sid="AlarmsOfThisAccount",

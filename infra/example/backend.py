@@ -1,4 +1,4 @@
-"""A protected function of the example: ``backend/`` behind a function URL that takes nothing but signed requests."""
+"""A protected function of the example: ``backend/`` behind a function URL that accepts signed requests only."""
 
 from collections.abc import Mapping
 
@@ -13,9 +13,7 @@ from constructs import Construct
 
 
 class Backend(Construct):
-    """The function, its URL, its log group and a role that can write to that group and do nothing else.
-
-    A class because it is a CDK construct.
+    """The function, its URL, its log group, and a role that may write to that log group and do nothing else.
 
     Attributes:
         function: The Lambda function.
@@ -38,11 +36,11 @@ class Backend(Construct):
         Args:
             scope: The stack.
             construct_id: The id within *scope*.
-            handler: What Lambda calls; every function of the example has the same bundle.
-            description: What the console says of the function.
+            handler: The Python function that Lambda calls; the example's functions all have the same bundle.
+            description: The function's description in the console.
             bytecode: What compiles the bundle: ``auto``, ``none``, or the path of a CPython 3.13.
-            function_name: A name that stacks in other regions can know; None lets CloudFormation make one up.
-            environment: Variables beside those by which the gateway introduces itself.
+            function_name: A literal name, which stacks in other regions can use; None lets CloudFormation make one up.
+            environment: Variables besides those that ``EdgeGateway`` sets.
         """
         super().__init__(scope, construct_id)
         log_group = logs.LogGroup(
@@ -77,8 +75,8 @@ class Backend(Construct):
             self.function, {"AwsSolutions-L1": "the same runtime as the edge function's, whose bundle is tested for it"}
         )
         self.url = self.function.add_function_url(
-            # Signed requests only: a URL of type NONE could be called past the gateway.
+            # Anyone could call a URL of type NONE, past the gateway.
             auth_type=lambda_.FunctionUrlAuthType.AWS_IAM,
-            # No CORS here: preflights are answered at the edge, and two sources would double the headers.
+            # No CORS here: the gateway adds the headers, and browsers refuse doubled ones.
             invoke_mode=lambda_.InvokeMode.BUFFERED,
         )

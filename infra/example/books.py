@@ -11,10 +11,8 @@ from .backend import Backend
 class Books(Construct):
     """The table, and the function that may read and write its items and do nothing else to it.
 
-    A class because it is a CDK construct: the table outlives the stack.
-
     Attributes:
-        table: The DynamoDB table.
+        table: The DynamoDB table; by default it is kept when the stack is deleted.
         backend: The function with its URL.
     """
 
@@ -34,22 +32,22 @@ class Books(Construct):
             construct_id: The id within *scope*.
             bytecode: As ``Backend``'s.
             function_name: As ``Backend``'s.
-            removal_policy: What becomes of the table when the stack goes. It is kept unless somebody says otherwise: what
-                people wrote cannot be made again from this repository.
+            removal_policy: What happens to the table when the stack is deleted. By default it is kept: what people wrote
+                cannot be made again.
         """
         super().__init__(scope, construct_id)
         self.table = dynamodb.Table(
             self,
             "Table",
-            # The keys, and how far they carry: backend/books/store.py.
+            # backend/books/store.py explains the keys and their limits.
             partition_key=dynamodb.Attribute(name="shelf", type=dynamodb.AttributeType.STRING),
             sort_key=dynamodb.Attribute(name="id", type=dynamodb.AttributeType.STRING),
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),
-            # Encrypted under DynamoDB's own key, as every table is: a key of one's own is charged for, and would guard
-            # against nobody who has this function's role.
+            # Encrypted under DynamoDB's own key, like every table. A customer-managed key is charged for, and would not keep
+            # out anyone who has this function's role.
             removal_policy=removal_policy,
         )
         self.backend = Backend(
@@ -64,7 +62,7 @@ class Books(Construct):
         self.backend.function.add_to_role_policy(
             iam.PolicyStatement(
                 sid="UseItems",
-                # No Scan, no UpdateItem, no batches, nothing on indexes (there are none): what store.py calls, by name.
+                # The four operations that store.py calls: no Scan, no UpdateItem, no batches.
                 actions=["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"],
                 resources=[self.table.table_arn],
             )

@@ -1,4 +1,4 @@
-"""The example: users, two protected functions, a public site, and the gateway in front, in one region or two."""
+"""The example's stacks: users, two protected functions, a public site, and the gateway in front, in one region or two."""
 
 from typing import Final
 
@@ -16,7 +16,7 @@ from .books import Books
 STACK_NAME: Final = "CognitoEdgeGateway"
 REGION: Final = "us-east-1"
 
-# Names that both stacks of a two-region deployment know without asking each other. Unique in the account.
+# Literal names, so that the two stacks of a two-region deployment know them without references. Unique in the account.
 _FUNCTION_NAME: Final = "cognito-edge-gateway-api"
 _BOOKS_FUNCTION_NAME: Final = "cognito-edge-gateway-books"
 _EDGE_ROLE_NAME: Final = "cognito-edge-gateway-edge"
@@ -34,21 +34,24 @@ CONTEXT: Final = (
     *waf.CONTEXT,
     *alarms.CONTEXT,
 )
-"""What ``cdk.json`` or ``--context`` may say; see ``docs/deploy.md``."""
+"""The context keys that ``cdk.json`` and ``--context`` may set; see ``docs/settings.md``."""
 
 
 def build(app: cdk.App) -> "CognitoEdgeGatewayStack":
     """Make the example's stacks, and return the one in us-east-1.
 
-    With ``backend_region`` (and ``cognito_region``, which is either that or us-east-1) a second stack holds what lives
-    there. It knows nothing of the first, which reads its outputs.
+    With ``backend_region`` a second stack holds the functions, and with ``cognito_region`` (that region or us-east-1) the
+    users too. It never refers to the first stack, which reads its outputs.
+
+    Raises:
+        ValueError: A context value is wrong; the message says what is expected.
     """
     backend_region = _context(app.node, "backend_region") or REGION
     cognito_region = _context(app.node, "cognito_region") or REGION
     if cognito_region not in (REGION, backend_region):
         raise ValueError(
             f"context cognito_region={cognito_region}: expected {REGION} or the backend's region ({backend_region}); users "
-            "in a third region would take a third stack for nothing"
+            "in a third region would need a third stack"
         )
     far = None
     if backend_region != REGION:
@@ -72,9 +75,9 @@ def build(app: cdk.App) -> "CognitoEdgeGatewayStack":
 
 
 class CognitoEdgeGatewayStack(cdk.Stack):
-    """Everything that ``make run`` emulates and ``make deploy`` deploys, or all of it that has to be in us-east-1.
+    """Everything that ``make run`` emulates and ``make deploy`` deploys, less what another region's stack holds.
 
-    A class because it is a CDK stack. The region is fixed, for the edge function's sake; the account is whichever deploys.
+    The stack is in us-east-1, for the edge function's sake, and in the account that deploys.
     """
 
     def __init__(
@@ -107,7 +110,7 @@ class CognitoEdgeGatewayStack(cdk.Stack):
             removal_policy=_removal_policy(_context(self.node, "books_removal")),
         )
         region = (far or self).region if far_identity else self.region
-        # Which login, only a stack in the pool's region can know without asking; elsewhere any prefix of that region.
+        # Only a stack in the pool's region can refer to the login; elsewhere the policy names every login of that region.
         login = f"https://*.auth.{region}.amazoncognito.com" if far_identity else identity.login_url
         site = Site(self, "Site", connect_to=[f"https://cognito-idp.{region}.amazonaws.com", login])
         firewall = waf.from_context({key: _context(self.node, key) for key in waf.CONTEXT})
@@ -118,7 +121,7 @@ class CognitoEdgeGatewayStack(cdk.Stack):
             user_pool=identity.user_pool,
             clients=[identity.client],
             parameter_prefix=_context(self.node, "parameter_prefix") or DEFAULT_PARAMETER_PREFIX,
-            # The parameters name the pool, so they stand where it does.
+            # The parameters name the pool, so they are in its region.
             parameters_in=far if far_identity else None,
             signing=_context(self.node, "signing") or "sigv4",
             distribution_id=_context(self.node, "distribution_id"),
@@ -140,7 +143,7 @@ class CognitoEdgeGatewayStack(cdk.Stack):
         cdk.CfnOutput(
             self, "FunctionUrlBooks", value=books.backend.url.url, description="The books' own address, likewise"
         )
-        # Where the table is: a reference from the other stack would want a name that somebody has to think of.
+        # In the table's own stack: a reference from another region would need a physical name.
         cdk.CfnOutput(
             far or self, "BooksTable", value=books.table.table_name, description="The table that the books are in"
         )
@@ -150,9 +153,9 @@ class CognitoEdgeGatewayStack(cdk.Stack):
 
 
 def _let_pages_sign_in(identity: Identity, url: str) -> None:
-    """Have the login send people back to the site, as well as to a terminal.
+    """Let the login send people back to the site, as well as to a terminal.
 
-    Not for a pool in another region: its stack is deployed before there is an address (docs/example.md says what then).
+    A pool in another region is deployed before the site has an address; ``docs/example.md`` says what to do then.
     """
     client = identity.client.node.default_child
     if isinstance(client, cognito.CfnUserPoolClient):
@@ -161,7 +164,7 @@ def _let_pages_sign_in(identity: Identity, url: str) -> None:
 
 
 def _removal_policy(choice: str | None) -> cdk.RemovalPolicy:
-    """Return what becomes of the books when the stack goes."""
+    """Return what happens to the books' table when the stack is deleted."""
     choices = {None: cdk.RemovalPolicy.RETAIN, "retain": cdk.RemovalPolicy.RETAIN, "destroy": cdk.RemovalPolicy.DESTROY}
     if choice not in choices:
         raise ValueError(f"context books_removal={choice}: expected retain (the default) or destroy")

@@ -1,8 +1,8 @@
 """An optional web application firewall in front of the distribution: countries, a rate for each address, AWS's own rules.
 
-Nobody can walk around it: the function URLs admit signed callers alone, and only what came through this distribution is
-signed. What it refuses never reaches the edge function, is not in its log, and is answered with a problem document of its
-own (``blocked_by_firewall``).
+No request gets around it: the function URLs admit signed requests alone, and only requests through this distribution are
+signed. A request that it refuses never reaches the edge function or its log, and gets a problem document of its own
+(``blocked_by_firewall``).
 """
 
 import json
@@ -16,7 +16,7 @@ from aws_cdk import aws_wafv2 as wafv2
 from constructs import Construct
 
 CONTEXT: Final = ("waf", "waf_countries", "waf_rate", "waf_managed")
-"""The context keys that this module reads; see ``docs/deploy.md``."""
+"""The context keys that this module reads; see ``docs/settings.md``."""
 
 CODE: Final = "blocked_by_firewall"
 
@@ -46,12 +46,12 @@ class ManagedGroup:
     """One of AWS's rule groups.
 
     Attributes:
-        name: What AWS calls it.
-        priority: Where it stands in the web ACL. Fixed, so that switching one rule on or off renumbers no other.
-        blocks: Its rules, which refuse with our problem document. WAF ignores names that the group does not have, and
-            rules that are not named here refuse with CloudFront's own page: a new version of the group can only make the
-            answer plainer, never let more through.
-        counts: Its rules that must not refuse here; they only count.
+        name: AWS's name for it.
+        priority: Its place in the web ACL. Fixed, so that switching one rule on or off renumbers no other.
+        blocks: Its rules, which refuse with our problem document. A rule that is not named here refuses with CloudFront's
+            own page, and WAF ignores names that the group does not have: a new version of the group can change the answer,
+            but cannot let more through.
+        counts: Its rules that only count here, and refuse nothing.
     """
 
     name: str
@@ -60,8 +60,8 @@ class ManagedGroup:
     counts: Sequence[str] = ()
 
 
-# Sources: https://docs.aws.amazon.com/waf/latest/developerguide/aws-managed-rule-groups-baseline.html; for names that do
-# not exist, the API model of WAFv2 (RuleActionOverride: "silently ignores any override that uses an invalid rule name").
+# Sources: https://docs.aws.amazon.com/waf/latest/developerguide/aws-managed-rule-groups-baseline.html; for unknown names
+# the API model of WAFv2 (RuleActionOverride: "silently ignores any override that uses an invalid rule name").
 MANAGED: Final[Mapping[str, ManagedGroup]] = {
     "common": ManagedGroup(
         "AWSManagedRulesCommonRuleSet",
@@ -76,9 +76,9 @@ MANAGED: Final[Mapping[str, ManagedGroup]] = {
         ),
         counts=(
             # 8 KB of body, 2 KB of query and 1 KB of path are little for an API. The gateway has limits of its own, and
-            # its refusals (malformed_url, body_too_large) say which was met and what to do.
+            # its refusals (malformed_url, body_too_large) say which limit and what to do.
             *(f"SizeRestrictions_{part}" for part in ("BODY", "QUERYSTRING", "URIPATH", "Cookie_HEADER")),
-            # A program that names no user agent, but has a token, is a caller like any other.
+            # A program without a user agent, but with a token, is a caller like any other.
             "NoUserAgent_HEADER",
         ),
     ),
@@ -94,13 +94,13 @@ MANAGED: Final[Mapping[str, ManagedGroup]] = {
         ),
     ),
 }
-"""By what ``waf_managed`` calls them."""
+"""The rule groups by the names that ``waf_managed`` takes."""
 
 RULES: Final = ("Countries", "RatePerAddress", *(group.name for group in MANAGED.values()))
-"""Every rule that there can be, in order; CloudWatch calls their metrics so."""
+"""Every rule that the web ACL may have, in order; also the names of their metrics in CloudWatch."""
 
 METRIC_NAME: Final = "CognitoEdgeGateway"
-"""What CloudWatch calls the web ACL (namespace ``AWS/WAFV2``, dimension ``WebACL``)."""
+"""The web ACL's name in CloudWatch (namespace ``AWS/WAFV2``, dimension ``WebACL``)."""
 
 _WHY: Final = {
     "countries": "Requests from this country are not accepted.",
@@ -111,12 +111,12 @@ _WHY: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Firewall:
-    """What the firewall is to do.
+    """The firewall's rules.
 
     Attributes:
-        countries: Where requests may come from, ISO 3166-1 alpha-2; empty for everywhere.
+        countries: Countries that requests may come from, ISO 3166-1 alpha-2; empty for every country.
         rate: Requests that one address may send in five minutes; None for any number.
-        managed: Which of AWS's rule groups look at each request, as ``MANAGED`` calls them.
+        managed: AWS's rule groups that look at each request, by key of ``MANAGED``.
     """
 
     countries: Sequence[str] = ()
@@ -124,7 +124,7 @@ class Firewall:
     managed: Sequence[str] = tuple(MANAGED)
 
     def __post_init__(self) -> None:
-        """Refuse values that WAF would refuse, and a firewall that does nothing.
+        """Refuse values that WAF would refuse, and a firewall without any rule.
 
         Raises:
             ValueError: A value is wrong; the message says what is expected.
@@ -152,10 +152,10 @@ def from_context(context: Mapping[str, str | None]) -> Firewall | None:
     """Read the four context values.
 
     Args:
-        context: By key of ``CONTEXT``; None or "" where nothing was said.
+        context: Values by key of ``CONTEXT``; None or "" for keys that are not set.
 
     Returns:
-        What the firewall is to do; None if there is to be none.
+        The firewall's rules; None with ``waf=off``, the default.
 
     Raises:
         ValueError: A value is wrong, or would have no effect; the message says what is expected.
@@ -194,9 +194,7 @@ def _rate(text: str) -> int | None:
 
 
 class WebAcl(Construct):
-    """The web ACL, of scope CLOUDFRONT.
-
-    A class because it is a CDK construct. Hand its ``arn`` to ``EdgeGateway`` as ``web_acl_arn``.
+    """The web ACL, of scope CLOUDFRONT; give its ``arn`` to ``EdgeGateway`` as ``web_acl_arn``.
 
     Attributes:
         arn: The web ACL's ARN.
@@ -208,7 +206,7 @@ class WebAcl(Construct):
         Args:
             scope: A stack in us-east-1, where web ACLs for CloudFront have to be made.
             construct_id: The id within *scope*.
-            firewall: What it is to do.
+            firewall: Its rules.
 
         Raises:
             ValueError: *scope* is in another region.
@@ -230,8 +228,8 @@ class WebAcl(Construct):
                 )
                 for key, detail in _WHY.items()
             },
-            # Samples of requests are kept for three hours for whoever may read them. They must not hold what no log of
-            # ours holds: tokens, cookies, query strings.
+            # WAF keeps samples of requests for three hours. Like our logs, they must not hold tokens, cookies or query
+            # strings.
             data_protection_config=wafv2.CfnWebACL.DataProtectionConfigProperty(
                 data_protections=[
                     _protect("SINGLE_HEADER", ["authorization", "cookie"]),
@@ -244,7 +242,7 @@ class WebAcl(Construct):
 
 
 def _rules(firewall: Firewall) -> list[wafv2.CfnWebACL.RuleProperty]:
-    """Return the rules in order, the cheapest and broadest first: what one refuses, the next does not pay for."""
+    """Return the rules, the cheapest and broadest first: a request that one refuses costs nothing at the next."""
     rules = []
     if firewall.countries:
         elsewhere = wafv2.CfnWebACL.StatementProperty(
@@ -298,7 +296,7 @@ def _managed_rule(group: ManagedGroup) -> wafv2.CfnWebACL.RuleProperty:
         name=group.name,
         priority=group.priority,
         statement=wafv2.CfnWebACL.StatementProperty(managed_rule_group_statement=statement),
-        # The rules' own actions count, as overridden above.
+        # The rules' own actions apply, as overridden above.
         override_action=wafv2.CfnWebACL.OverrideActionProperty(none={}),
         visibility_config=_visible(group.name),
     )
@@ -309,14 +307,14 @@ def _block(why: str) -> wafv2.CfnWebACL.BlockActionProperty:
         custom_response=wafv2.CfnWebACL.CustomResponseProperty(
             response_code=403,
             custom_response_body_key=why,
-            # WAF lets nobody set content-type: the body says application/json, and is a problem document all the same.
+            # WAF does not allow content-type here: the answer says application/json, though it is a problem document.
             response_headers=[wafv2.CfnWebACL.CustomHTTPHeaderProperty(name="cache-control", value="no-store")],
         )
     )
 
 
 def _problem(detail: str) -> dict[str, object]:
-    # No request_id: the text is fixed. CloudFront's stands in the answer's header x-amz-cf-id.
+    # No request_id: the text is fixed. The answer's header x-amz-cf-id has CloudFront's.
     return {
         "type": f"urn:cognito-edge-gateway:problem:{CODE}",
         "title": "Blocked by the firewall",

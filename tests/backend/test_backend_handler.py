@@ -1,4 +1,4 @@
-"""backend/handler.py: what the example answers, to whom, and what it keeps to itself."""
+"""``backend/handler.py``: its answers, who gets them, and what they never hold."""
 
 import base64
 import hashlib
@@ -25,7 +25,7 @@ from tests.support.backend_events import (
 ALL_METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 OTHER_ARN = f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/SomebodyElse/session"
 
-# Targets as they may stand on the wire. powertools' own placeholders match few of them.
+# Targets as they may come over the wire. powertools' own placeholders match few of them.
 PATHS_BELOW = [
     "/",
     "/a",
@@ -86,7 +86,7 @@ def configured(monkeypatch):
 
 
 def call(**request):
-    """Return status, headers by lower-case name, and the body's JSON (None where the body is empty)."""
+    """Return status, headers by lower-case name, and the body's JSON (None for an empty body)."""
     answer = module.handler(make_event(**request), None)
     return read_answer(answer)
 
@@ -140,7 +140,7 @@ def test_whoami_names_the_verified_caller():
 
 
 def test_whoami_says_that_a_caller_is_anonymous():
-    """Where the policy lets anyone in, nobody is named."""
+    """On a route that the policy opens to anyone, the answer names no one."""
     assert call() == (200, call()[1], {"anonymous": True})
 
 
@@ -161,7 +161,7 @@ def test_whoami_takes_get_and_head_alone(method):
 
 @pytest.mark.parametrize("path", ["/api/whoami", "/api/echo", "/api/echo/x", "/api/none"])
 def test_head_has_get_s_status_and_headers_and_no_body(path):
-    """A body after HEAD would break the connection if nothing on the way removed it."""
+    """A body after HEAD would break the connection, unless a server on the way removed it."""
     get_status, get_headers, _ = call(path=path)
     assert call(path=path, method="HEAD") == (get_status, get_headers, None)
 
@@ -173,7 +173,7 @@ def test_head_has_get_s_status_and_headers_and_no_body(path):
 @pytest.mark.parametrize("user_arn", [OTHER_ARN, None])
 @pytest.mark.parametrize("headers", [identity_headers(), {}])
 def test_who_did_not_come_through_the_gateway_gets_403(path, user_arn, headers, capsys):
-    """Another principal of the account learns neither which paths there are nor which role would do."""
+    """Another principal of the account learns neither the paths nor the expected role."""
     answer = call(path=path, user_arn=user_arn, headers=headers)
     assert_problem(answer, 403, "untrusted_caller")
     assert ROLE_NAME not in json.dumps(answer[2])
@@ -229,13 +229,13 @@ def test_the_echo_answers_below_its_path_whatever_stands_there(below, method):
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text())
 def test_the_echo_answers_for_any_text_below_its_path(below):
-    """The same for whatever nobody thought of."""
+    """The same holds for arbitrary paths."""
     assert echo(path=f"/api/echo/{below}")["raw_path"] == f"/api/echo/{below}"
 
 
 @pytest.mark.parametrize("method", ALL_METHODS)
 def test_the_echo_takes_every_method_that_cloudfront_forwards(method):
-    """All seven arrive; HEAD alone has no body to show it."""
+    """All seven arrive; only HEAD has no body to show it."""
     status, _, document = call(path="/api/echo", method=method)
     assert status == 200
     assert document is None if method == "HEAD" else document["method"] == method
@@ -251,7 +251,7 @@ def test_the_echo_refuses_methods_that_cloudfront_does_not_forward(method):
 
 @pytest.mark.parametrize("stage", ["$default", "prod", None])
 def test_a_stage_is_never_cut_off_the_path(stage):
-    """Function URLs have none; an event that names one, or leaves it out, is routed all the same."""
+    """Function URLs have no stages; an event that names one, or leaves it out, is routed all the same."""
     event = make_event(path="/api/whoami")
     event["requestContext"]["stage"] = stage
     if stage is None:
@@ -299,7 +299,7 @@ def test_the_query_is_shown_raw_and_as_ordered_pairs(raw, pairs):
     ],
 )
 def test_the_body_is_shown_with_its_size_and_hash(body, shown, encoding, raw):
-    """Text as text, bytes as base64, and the hash over what was sent."""
+    """Text as text, bytes as base64, and the hash of the bytes that were sent."""
     document = echo(method="POST", body=body)
     assert document["body"] == shown
     assert document["body_encoding"] == encoding
@@ -335,7 +335,7 @@ def test_the_longest_answer_fits_into_lambda_s_limit(raw):
 
 
 def test_the_identity_is_part_of_the_echo():
-    """One request shows what arrived and for whom."""
+    """One request shows what arrived, and whose it is."""
     assert echo(headers=identity_headers())["identity"]["username"] == "ada"
     assert echo()["identity"] == {"anonymous": True}
 
@@ -356,7 +356,7 @@ SECRET_HEADERS = {
 
 
 def test_no_credential_is_echoed():
-    """The role's session token, above all, does not leave the function; its name does."""
+    """The role's session token, above all, does not leave the function; the header's name does."""
     document = echo(headers=SECRET_HEADERS, cookies=["session=hush; x", "theme=hush", "bare"])
     text = json.dumps(document)
     assert "hush" not in text
@@ -393,7 +393,7 @@ def test_every_other_header_is_echoed():
     ],
 )
 def test_an_event_that_is_none_is_a_plain_500(event):
-    """Whatever a direct Invoke brings, the answer is ours and holds no traceback."""
+    """For any event of a direct Invoke, the answer is ours and holds no traceback."""
     status, headers, document = read_answer(module.handler(event, None))
     assert status == 500
     assert headers["content-type"] == "application/problem+json"
@@ -442,7 +442,7 @@ def test_the_log_is_json_lines_without_secrets(request_, capsys):
 
 
 def test_powertools_development_mode_prints_nothing(capfd):
-    """POWERTOOLS_DEV would print every event, session token included; the resolver is told not to look at it."""
+    """POWERTOOLS_DEV would print every event, session token included; the resolver ignores it."""
     script = (
         "import json, sys; from backend.handler import handler; "
         "print('status', handler(json.loads(sys.argv[1]), None)['statusCode'])"

@@ -1,4 +1,4 @@
-"""backend/identity.py: whom it believes, and how it reads what they say."""
+"""``backend/identity.py``: whom it believes, and how it reads the identity headers."""
 
 import base64
 import subprocess
@@ -58,7 +58,7 @@ def test_identity_is_frozen_hashable_and_keeps_personal_data_out_of_its_repr():
 
 
 def test_no_identity_headers_is_an_anonymous_caller():
-    """On an `anyone` route the gateway signs a request that names nobody."""
+    """On an ``anyone`` route the gateway signs a request that names no one."""
     assert read(make_event()) is None
 
 
@@ -125,8 +125,8 @@ def test_nobody_else_is_believed(arn):
         read(make_event(user_arn=arn, headers=identity_headers()))
 
 
-def test_a_caller_nobody_believes_is_refused_and_not_anonymous():
-    """Without identity headers a stranger is a stranger all the same."""
+def test_an_untrusted_caller_is_refused_and_not_anonymous():
+    """Another signer is refused even without identity headers."""
     with pytest.raises(UntrustedCallerError):
         read(make_event(user_arn=None))
 
@@ -142,7 +142,7 @@ def test_an_event_without_iam_is_refused(context):
 
 
 def test_a_caller_s_own_headers_do_not_stand_in_for_its_arn():
-    """The ARN is taken from where Lambda puts it, never from what was sent."""
+    """The ARN is read where Lambda puts it, never from a header."""
     event = make_event(user_arn=None, headers={**identity_headers(), "userarn": EDGE_ARN, "x-amz-user-arn": EDGE_ARN})
     with pytest.raises(UntrustedCallerError):
         read(event)
@@ -153,7 +153,7 @@ def test_a_caller_s_own_headers_do_not_stand_in_for_its_arn():
     [(None, ROLE_NAME), (ACCOUNT_ID, None), ("", ROLE_NAME), (ACCOUNT_ID, ""), (None, None)],
 )
 def test_missing_configuration_refuses_everybody(account_id, role_name):
-    """A function that was not told whom to believe believes nobody, and says what to set."""
+    """A function that does not know its gateway refuses every caller, and says what to set."""
     with pytest.raises(
         UntrustedCallerError, match="set EDGE_ACCOUNT_ID and either EDGE_ROLE_NAME or EDGE_DISTRIBUTION_ARN"
     ):
@@ -185,7 +185,7 @@ def read_oac(*, user_arn=CLOUDFRONT, source=DISTRIBUTION, expected=DISTRIBUTION,
     "session", ["OriginAccessSession", "EdgeCredentialsProxy+EdgeHostAuthenticationClient-NRT12-P2"]
 )
 def test_cloudfront_is_believed_on_behalf_of_the_distribution(session, expected):
-    """The one that was named, or, before its id was known, any of the account's that the permissions let in."""
+    """The named one, or, before its id is known, any of the account's that the permissions admit."""
     arn = f"arn:aws:sts::111122223333:assumed-role/OriginAccessControlRole/{session}"
     assert read_oac(user_arn=arn, expected=expected).username == "ada"
 
@@ -204,7 +204,7 @@ def test_cloudfront_is_believed_on_behalf_of_the_distribution(session, expected)
     ],
 )
 def test_nobody_else_is_believed_whatever_distribution_they_name(arn):
-    """Above all no role of our own account by CloudFront's name, with CloudFront's header: anybody there could make one."""
+    """Above all no role of our own account with CloudFront's name and header: anyone there could make one."""
     with pytest.raises(UntrustedCallerError, match="expected CloudFront"):
         read_oac(user_arn=arn)
 
@@ -239,7 +239,7 @@ def test_another_distribution_of_the_account_is_believed_only_before_the_id_is_k
 
 
 def test_a_second_source_header_is_not_believed():
-    """Lambda writes names in lower case; two that differ in case alone were not written by it."""
+    """Lambda writes names in lower case; it never writes two that differ in case alone."""
     with pytest.raises(UntrustedCallerError, match="got no x-amz-source-arn"):
         read_oac(**{"X-Amz-Source-Arn": DISTRIBUTION})
 
@@ -252,7 +252,7 @@ def test_the_configured_distribution_is_text_and_hardly_a_pattern(expected):
 
 
 def test_the_modes_do_not_mix():
-    """A function that is told of both believes neither; CloudFront is nobody in mode sigv4, the edge role in mode oac."""
+    """A function that knows both believes neither; mode sigv4 refuses CloudFront, and mode oac the edge role."""
     event = make_event(headers=identity_headers())
     with pytest.raises(UntrustedCallerError, match="got two answers"):
         identity_from_event(event, account_id=ACCOUNT_ID, role_name=ROLE_NAME, distribution_arn=DISTRIBUTION)
@@ -264,19 +264,19 @@ def test_the_modes_do_not_mix():
         read_oac(account_id="")
 
 
-# --- contract C7 -----------------------------------------------------------------------------------------------------
+# --- C7 of docs/contracts.md -----------------------------------------------------------------------------------------
 
 
 @given(TEXT)
 def test_one_value_survives_the_journey(value):
-    """Whatever a pool lets a user be called, the backend reads the same."""
+    """Any name that a pool allows is read as it was written."""
     identity = read_headers(sub=encode(value), username=encode(value), email=encode(value))
     assert (identity.sub, identity.username, identity.email) == (value, value, value)
 
 
 @given(st.lists(TEXT, max_size=6))
 def test_a_list_survives_the_journey(values):
-    """Groups and scopes come back in order, whatever their names hold."""
+    """Groups and scopes come back in order, whatever characters they hold."""
     identity = read_headers(groups=",".join(map(encode, values)), scopes=" ".join(map(encode, values)))
     assert identity.groups == tuple(values)
     assert identity.scopes == tuple(values)
@@ -328,7 +328,7 @@ def test_groups_are_split_first_and_decoded_once(wire, groups):
     ],
 )
 def test_a_bad_encoding_is_an_error_and_no_guess(name, bad):
-    """What the gateway cannot have written is refused whole."""
+    """A value that the gateway cannot have written is refused as a whole."""
     with pytest.raises(MalformedIdentityError, match=f"x-cognito-{name}"):
         read_headers(**{name: bad})
 
@@ -368,7 +368,7 @@ def test_half_an_identity_is_an_error(name):
     "bad", ["", "a,b", "a b", "%61", "a\n", "ä", "id,id", "id\n", "https://a,https://b", "https://a b", "https://ä/"]
 )
 def test_fixed_alphabets_are_never_decoded(name, bad):
-    """The gateway encodes no client id, token use or issuer, so an escape there is none of its own."""
+    """The gateway encodes no client id, token use or issuer, so it did not write an escape there."""
     with pytest.raises(MalformedIdentityError):
         read_headers(**{name: bad})
 
@@ -393,13 +393,13 @@ def test_other_token_uses_are_an_error(use):
 
 
 def test_header_names_are_read_in_any_case():
-    """Lambda lower-cases names; nothing depends on it."""
+    """Lambda writes names in lower case; nothing depends on it."""
     headers = {name.upper(): value for name, value in identity_headers().items()}
     assert read(make_event(headers=headers)).username == "ada"
 
 
 def test_one_header_in_two_cases_is_an_error():
-    """Of two answers neither is taken."""
+    """Neither of two values is taken."""
     with pytest.raises(MalformedIdentityError, match="x-cognito-sub"):
         read(make_event(headers={**identity_headers(), "X-Cognito-Sub": "someone-else"}))
 
@@ -427,7 +427,7 @@ def test_one_header_in_two_cases_is_an_error():
 )
 @pytest.mark.parametrize("signed_in", [True, False])
 def test_a_name_that_reads_as_ours_and_is_not_spelt_so_is_an_error(name, signed_in):
-    """CGI, FastCGI and WSGI servers make one variable of both: the gateway lets none through, so somebody else wrote it."""
+    """CGI, FastCGI and WSGI servers make one variable of both: the gateway lets none through, so another caller wrote it."""
     headers = {**(identity_headers(groups=None) if signed_in else {}), name: "admins"}
     with pytest.raises(MalformedIdentityError, match="lets none through") as caught:
         read(make_event(headers=headers))
@@ -437,7 +437,7 @@ def test_a_name_that_reads_as_ours_and_is_not_spelt_so_is_an_error(name, signed_
 @pytest.mark.parametrize(
     "name", ["x-cognito", "xcognito-sub", "x-cognit-o-sub", "cognito.sub", "my_x-cognito-sub", "x--cognito-sub"]
 )
-def test_names_that_do_not_read_as_ours_are_nobodys_business(name):
+def test_names_that_do_not_read_as_ours_pass(name):
     """The accepting half."""
     assert read(make_event(headers={**identity_headers(), name: "1"})).sub
 
@@ -457,7 +457,7 @@ def test_headers_of_another_shape_are_an_error(headers):
     )
 )
 def test_claims_survive_the_journey_with_padding_and_without(claims):
-    """Both spellings of base64url are read; the contract names neither."""
+    """Both spellings of base64url are read; the contract (C7) names neither."""
     encoded = encode_claims(claims)
     assert read_headers(claims=encoded).claims == claims
     assert read_headers(claims=encoded + "=" * (-len(encoded) % 4)).claims == claims
@@ -475,13 +475,13 @@ def test_claims_that_are_no_json_object_are_an_error(raw):
 
 @pytest.mark.parametrize("bad", ["e30+", "e30/", "e3 0", "e30\n", "e", "e30!", "e30====", "=e30", "é30", "e30,e30"])
 def test_claims_that_are_no_base64url_are_an_error(bad):
-    """Python's decoder skips what it does not know; that would read two headers as one."""
+    """Python's decoder skips unknown characters, and would read two headers as one."""
     with pytest.raises(MalformedIdentityError, match="x-cognito-claims"):
         read_headers(claims=bad)
 
 
 def test_errors_name_the_header_and_never_its_value():
-    """A log line about a bad header does not hold somebody's address."""
+    """A log line about a bad header does not hold a user's address."""
     with pytest.raises(MalformedIdentityError) as caught:
         read_headers(email="ada%ZZ@example.com")
     assert "x-cognito-email" in str(caught.value)
@@ -489,13 +489,13 @@ def test_errors_name_the_header_and_never_its_value():
 
 
 def test_both_errors_are_one_kind():
-    """A function that wants one `except` for every refusal has it."""
+    """A function that wants one ``except`` for every refusal has it."""
     assert issubclass(UntrustedCallerError, IdentityError)
     assert issubclass(MalformedIdentityError, IdentityError)
 
 
 def test_the_file_can_be_copied_on_its_own(tmp_path):
-    """It runs where there is nothing but the standard library."""
+    """It runs with the standard library alone."""
     (tmp_path / "who.py").write_bytes(Path(module.__file__).read_bytes())
     done = subprocess.run(
         [

@@ -1,4 +1,4 @@
-"""backend/books: validation, cursors and the handler's answers, on a table that is a dictionary."""
+"""``backend/books``: validation, cursors and the handler's answers, on a table that is a dictionary."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ EVE = {"sub": "eve-sub", "username": "eve", "groups": None}
 
 
 class Table:
-    """DynamoDB, as far as the store uses it; `before` runs once, between a read and the write that follows it."""
+    """DynamoDB, as far as the store uses it; ``before`` runs once, between a read and the write that follows it."""
 
     def __init__(self):
         self.items = {}
@@ -72,7 +72,7 @@ class Table:
 
 
 class Api:
-    """The handler on a table, as somebody."""
+    """The handler on a table, called as a user."""
 
     def __init__(self):
         self.table = Table()
@@ -126,7 +126,7 @@ NOT_TEXT = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_na
     notes=TEXT,
 )
 def test_what_is_a_book_comes_out_as_it_went_in(title, author, year, notes):
-    """Nothing is trimmed, escaped or normalised: what a person wrote is data."""
+    """Nothing is trimmed, escaped or normalised: a person's text is data."""
     document = {"title": title, "author": author, "year": year, "notes": notes}
     assert validation.parse_book(document, complete=True).document() == document
 
@@ -197,8 +197,8 @@ def test_every_fault_is_named_at_once(api):
     assert sorted(answer.fields) == ["author", "isbn", "notes", "title", "year"]
 
 
-def test_a_new_book_may_leave_out_what_nobody_knows_and_an_update_may_not(api):
-    """An update replaces: a field that is left out would be reset without a word."""
+def test_a_new_book_may_leave_out_year_and_notes_and_an_update_may_not(api):
+    """An update replaces: a field that is left out would be reset silently."""
     created = api.call("POST", "/api/books", body={"title": "A", "author": "B"})
     assert (created.json["year"], created.json["notes"]) == (None, "")
     answer = api.call("PUT", created.headers["Location"], body={"title": "A", "author": "B"}, if_match='"1"')
@@ -291,7 +291,7 @@ def test_a_book_that_comes_between_two_pages_shifts_nothing(api):
 
 @given(st.integers(0, 2**48 - 1))
 def test_a_cursor_names_the_id_that_it_was_made_of(milliseconds):
-    """And is what a URL takes as it is."""
+    """A URL takes it as it is."""
     book_id = store.new_id(milliseconds / 1000)
     made = cursor.encode(book_id)
     assert cursor.decode(made) == book_id
@@ -303,7 +303,7 @@ def test_a_cursor_names_the_id_that_it_was_made_of(milliseconds):
     | st.binary(min_size=17, max_size=17).map(lambda content: base64.urlsafe_b64encode(content).decode().rstrip("="))
 )
 def test_a_made_up_cursor_is_refused_or_names_an_id_and_nothing_else(text):
-    """Whatever comes, what reaches the table has the shape of an id."""
+    """Only an id ever reaches the table."""
     decoded = cursor.decode(text)
     assert decoded is None or (cursor.BOOK_ID.fullmatch(decoded) and cursor.encode(decoded) == text)
 
@@ -338,7 +338,7 @@ def test_no_changed_cursor_is_a_server_error(api):
     ],
 )
 def test_a_query_that_means_nothing_is_refused(api, query, field):
-    """Rather than ignored: a typing error would look like a short list."""
+    """If it were ignored, a typing error would look like a short list."""
     answer = api.call("GET", "/api/books", query=query)
     assert (answer.status, answer.json["code"], answer.fields) == (400, "invalid_query", [field])
     assert api.table.calls == []
@@ -346,7 +346,7 @@ def test_a_query_that_means_nothing_is_refused(api, query, field):
 
 @pytest.mark.parametrize("limit", [1, 100])
 def test_the_limits_own_bounds_are_taken(api, limit):
-    """Accept side of the pair above."""
+    """The accepting half of the pair above."""
     api.create()
     assert len(api.call("GET", "/api/books", query=f"limit={limit}").json["books"]) == 1
 
@@ -362,7 +362,7 @@ def test_ids_sort_by_age_and_are_uuids():
 
 
 def test_the_owner_is_who_the_gateway_verified(api):
-    """Not what the body says: an owner there is an unknown field."""
+    """An owner in the body is an unknown field."""
     book = api.create(ADA)
     assert (book["owner"], book["owner_name"], book["version"]) == ("ada-sub", "ada", 1)
     assert book["created_at"] == book["updated_at"]
@@ -380,7 +380,7 @@ def test_the_owner_is_who_the_gateway_verified(api):
     ],
 )
 def test_only_the_owner_changes_and_only_owner_and_admins_delete(api, who, put, delete):
-    """An administrator may take a book away, but not put words into its owner's mouth."""
+    """An administrator may delete a book, but not put words into its owner's mouth."""
     path = f"/api/books/{api.create(ADA)['id']}"
     answer = api.call("PUT", path, who, body=BOOK, if_match='"1"')
     assert answer.status == put
@@ -407,7 +407,7 @@ def test_only_the_owner_changes_and_only_owner_and_admins_delete(api, who, put, 
     ],
 )
 def test_an_update_names_the_version_that_it_was_made_on(api, if_match, status):
-    """A weak tag counts (CloudFront weakens them); `*` names none."""
+    """A weak tag counts (CloudFront weakens them); ``*`` names none."""
     book = api.create()
     headers = {} if if_match is None else {"if_match": if_match}
     answer = api.call("PUT", f"/api/books/{book['id']}", body={**BOOK, "title": "New"}, **headers)
@@ -422,7 +422,7 @@ def test_an_update_names_the_version_that_it_was_made_on(api, if_match, status):
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 def test_a_change_between_read_and_write_is_noticed(api, method):
-    """The condition is DynamoDB's, so the moment between the two operations is no gap."""
+    """DynamoDB checks the condition, so there is no gap between the two operations."""
     book = api.create()
     path = f"/api/books/{book['id']}"
     api.table.before = lambda: api.call("PUT", path, body={**BOOK, "title": "Faster"}, if_match='"1"')
@@ -433,7 +433,7 @@ def test_a_change_between_read_and_write_is_noticed(api, method):
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 def test_a_book_that_goes_between_read_and_write_is_gone(api, method):
-    """Not made again by an update."""
+    """An update does not create it again."""
     path = f"/api/books/{api.create()['id']}"
     api.table.before = api.table.items.clear
     answer = api.call(method, path, body=BOOK if method == "PUT" else None, if_match='"1"')
@@ -462,7 +462,7 @@ def test_nobody_has_no_books(api):
 
 
 def test_others_than_the_gateway_are_refused_whatever_they_ask(api, monkeypatch, capsys):
-    """Also for paths that do not exist; the reason is in the log alone."""
+    """Also for unknown paths; only the log has the reason."""
     monkeypatch.setenv("EDGE_ROLE_NAME", "AnotherRole")
     for path in ("/api/books", "/api/nothing"):
         answer = api.call("GET", path)
@@ -485,7 +485,7 @@ def test_others_than_the_gateway_are_refused_whatever_they_ask(api, monkeypatch,
     ],
 )
 def test_paths_and_methods_that_there_are_not(api, method, path, status, allow):
-    """405 names the methods; an id that none of ours looks like is not even looked for."""
+    """405 names the methods; a malformed id is 404 without a look at the table."""
     answer = api.call(method, path)
     assert (answer.status, answer.headers.get("Allow")) == (status, allow)
     assert api.table.calls == []
@@ -536,14 +536,14 @@ def test_the_log_has_no_secret_and_no_words_of_anybody(api, capsys):
 
 @pytest.mark.parametrize("event", [None, {}, [], {"requestContext": 3}, {"rawPath": "/api/books"}])
 def test_an_event_that_is_none_is_answered(api, event):
-    """Fail closed, in words of our own."""
+    """It fails closed, with an answer of our own."""
     answer = handler.respond(event, store=lambda: None, now=NOW)
     assert answer["statusCode"] in (403, 500)
     assert json.loads(answer["body"])["code"] in ("untrusted_caller", "internal_error")
 
 
 def test_a_head_is_a_get_without_its_body(api):
-    """Same status and headers."""
+    """HEAD has the same status and headers as GET."""
     path = f"/api/books/{api.create()['id']}"
     answer = api.call("HEAD", path)
     assert (answer.status, answer.raw["body"], answer.headers["ETag"]) == (200, "", '"1"')

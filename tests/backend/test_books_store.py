@@ -1,9 +1,7 @@
-"""backend/books/dynamodb.py: the signature against botocore's, and what happens when DynamoDB does not answer."""
+"""``backend/books/dynamodb.py``: the signature against botocore's, and attempts that fail."""
 
 import json
-import threading
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from botocore.auth import SigV4Auth
@@ -14,57 +12,37 @@ from backend.books import dynamodb, store
 from backend.books.dynamodb import Client, ConditionFailedError, Credentials, StoreError
 from backend.books.store import BookGoneError, BookStore, VersionConflictError
 from backend.books.validation import BookFields
+from tests.support.http_fake import HttpFake, json_answer
 
 CREDENTIALS = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "session/+==")
 FIELDS = BookFields(title="A", author="B", year=None, notes="")
 NOW = 1_795_260_180.0
 
 
-class Dynamo:
+class Dynamo(HttpFake):
     """Answers with what the script says, in turn: (status, document), or "drop" for a connection that ends."""
 
     def __init__(self):
         self.script = []
         self.requests = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                outer.requests.append((self.headers["x-amz-target"], body))
-                step = outer.script.pop(0)
-                step = step(body) if callable(step) else step
-                if step == "drop":
-                    self.close_connection = True
-                    return
-                status, document = step
-                content = json.dumps(document).encode()
-                self.send_response(status)
-                self.send_header("content-length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         self.pauses = []
-        self.client = Client(
-            f"http://127.0.0.1:{self.server.server_port}",
-            "eu-west-1",
-            credentials=lambda: CREDENTIALS,
-            sleep=self.pauses.append,
-        )
+        super().__init__(self._answer)
+        self.client = Client(self.url, "eu-west-1", credentials=lambda: CREDENTIALS, sleep=self.pauses.append)
         self.books = BookStore(self.client, "Books")
+
+    def _answer(self, asked):
+        body = json.loads(asked.body)
+        self.requests.append((asked.headers["x-amz-target"], body))
+        step = self.script.pop(0)
+        step = step(body) if callable(step) else step
+        if step == "drop":
+            return None
+        status, document = step
+        return json_answer(document, status)
 
     def close(self):
         self.client.close()
-        self.server.shutdown()
-        self.server.server_close()
+        super().close()
 
 
 @pytest.fixture
@@ -75,7 +53,7 @@ def dynamo():
 
 
 def failed(item=None):
-    """What DynamoDB says when a condition does not hold."""
+    """DynamoDB's answer if a condition does not hold."""
     kind = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException"
     return 400, {"__type": kind, "message": "The conditional request failed", **({"Item": item} if item else {})}
 
@@ -113,7 +91,7 @@ def test_the_signature_is_botocores(monkeypatch, token, body):
 
 
 def test_credentials_do_not_show_themselves():
-    """Neither in a repr nor in what is printed of one."""
+    """Neither ``repr`` nor ``str`` shows them."""
     assert "session" not in repr(CREDENTIALS)
     assert "wJalr" not in repr(CREDENTIALS)
 
@@ -138,7 +116,7 @@ def test_credentials_travel_inside_tls_or_on_this_machine(endpoint, accepted):
 
 
 def test_throttling_is_waited_out(dynamo):
-    """Twice throttled, then done; the pauses grow, and are never all the same length for everybody."""
+    """Twice throttled, then done; the pauses grow, and are random, so that clients do not come back together."""
     dynamo.script = [throttled(), throttled("ThrottlingException"), (200, {})]
     dynamo.books.create(FIELDS, owner="o", owner_name="n", now=NOW)
     assert len(dynamo.requests) == 3
@@ -148,7 +126,7 @@ def test_throttling_is_waited_out(dynamo):
 
 @pytest.mark.parametrize("answers", [[throttled()] * 4, ["drop"] * 4, [(500, {})] * 4])
 def test_it_gives_up_after_four_attempts(dynamo, answers):
-    """And says what it saw."""
+    """The error says what it saw."""
     dynamo.script = list(answers)
     with pytest.raises(StoreError, match="PutItem: "):
         dynamo.books.create(FIELDS, owner="o", owner_name="n", now=NOW)
@@ -156,7 +134,7 @@ def test_it_gives_up_after_four_attempts(dynamo, answers):
 
 
 def test_what_is_wrong_for_good_is_not_tried_again(dynamo):
-    """A permission that is missing now is missing in 50 ms as well."""
+    """A missing permission is still missing 50 ms later."""
     dynamo.script = [throttled("AccessDeniedException")]
     with pytest.raises(StoreError, match="AccessDeniedException"):
         dynamo.books.get("x")
@@ -176,7 +154,7 @@ def test_a_write_whose_answer_was_lost_is_recognised_by_its_own_mark(dynamo):
     assert written[0]["id"] == {"S": book["id"]}
 
 
-def test_somebody_elses_write_is_not_taken_for_ours(dynamo):
+def test_another_callers_write_is_not_taken_for_ours(dynamo):
     """Same situation, but the book that is there carries another mark."""
     current = {"id": "x", **FIELDS.document(), "owner": "o", "owner_name": "n", "version": 3}
     current |= {"created_at": "t", "updated_at": "t"}
@@ -191,7 +169,7 @@ def test_somebody_elses_write_is_not_taken_for_ours(dynamo):
 
 
 def test_a_deletion_whose_answer_was_lost_is_a_deletion(dynamo):
-    """Gone at the second attempt after a lost answer: done. Gone at the first: somebody else did it."""
+    """Gone at the second attempt after a lost answer: done. Gone at the first: another caller deleted it."""
     dynamo.script = ["drop", failed()]
     dynamo.books.delete("x", version=1)
     dynamo.script = [failed()]
@@ -200,7 +178,7 @@ def test_a_deletion_whose_answer_was_lost_is_a_deletion(dynamo):
 
 
 def test_a_connection_that_was_closed_meanwhile_is_opened_again(dynamo):
-    """Functions are frozen for minutes; what they wake up with is a dead connection."""
+    """A function that was frozen for minutes wakes up with a dead connection."""
     dynamo.script = [(200, {}), (200, {})]
     with pytest.raises(BookGoneError):
         dynamo.books.get("x")
@@ -210,8 +188,8 @@ def test_a_connection_that_was_closed_meanwhile_is_opened_again(dynamo):
 
 
 @pytest.mark.parametrize("answer", [(200, []), (200, "text")])
-def test_an_answer_that_is_none_is_no_success(dynamo, answer):
-    """Whatever stands between us and DynamoDB."""
+def test_an_answer_that_is_no_object_is_no_success(dynamo, answer):
+    """A proxy may answer in DynamoDB's place."""
     dynamo.script = [answer] * 4
     with pytest.raises(StoreError):
         dynamo.client.call("GetItem", {})

@@ -13,7 +13,7 @@ use_bundled_node()  # before any test module imports aws_cdk
 
 @pytest.fixture(scope="session")
 def assembly(tmp_path_factory):
-    """The cloud assembly, synthesised with every check, with no credentials and nowhere to reach a network."""
+    """The cloud assembly, synthesised with every check, without credentials and without a network."""
 
     def synthesise(folder):
         finished = run_module("infra.app", "--output", folder)

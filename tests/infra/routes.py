@@ -17,7 +17,7 @@ PARAMETER = {"Type": "AWS::SSM::Parameter", "Properties": {"Name": "/home/url", 
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """A value that leads to ``Url`` in stack Home, and what has to stand where.
+    """A value that leads to ``Url`` in stack Home, and the parts of templates that it needs.
 
     ``Main`` is another stack, ``Nested`` one within it; the value stands in *here*.
     """

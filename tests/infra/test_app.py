@@ -1,18 +1,26 @@
-"""The app synthesises anywhere to the same bytes, and the template passes the tools."""
+"""The app synthesises to the same bytes in any folder, and the template passes the tools."""
 
+import ast
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.infra.rig import PROJECT, run_module
 
-# CDK adds a DependsOn for a role that a property already refers to; it says the same thing twice.
+# CDK adds a DependsOn for a role that a property already refers to, which is redundant.
 DOUBLE_DEPENDENCY = "W3005"
+
+OUR_PACKAGES = {
+    *("backend", "benchmarks", "cognito_edge", "cognito_edge_cdk", "cognito_edge_cli", "cognito_edge_local"),
+    *("infra", "tests"),
+}
 
 
 def test_cfn_lint_finds_nothing(assembly):
-    """No error and no warning, with one of CDK's own habits left out."""
+    """No error and no warning, except for one of CDK's own habits."""
     finished = subprocess.run(
         [
             *(Path(sys.executable).with_name("cfn-lint"), "--ignore-checks", DOUBLE_DEPENDENCY),
@@ -26,7 +34,7 @@ def test_cfn_lint_finds_nothing(assembly):
 
 
 def test_every_finding_is_acknowledged_with_a_reason(assembly):
-    """cdk-nag and CDK's own checks ran, and what they found was answered."""
+    """cdk-nag and CDK's own checks ran, and each finding has a reason."""
     reports = json.loads((assembly / "validation-report.json").read_bytes())["pluginReports"]
     nag = next(report for report in reports if report["pluginName"] == "AwsSolutions")
     assert [violation for report in reports for violation in report["violations"]] == []
@@ -39,7 +47,7 @@ def test_every_finding_is_acknowledged_with_a_reason(assembly):
 
 
 def test_another_folder_synthesises_to_the_same_template_and_assets(assembly, elsewhere):
-    """Neither the project's place, nor the checks, nor the umask gets into what is deployed."""
+    """The project's place, the checks and the umask do not change what is deployed."""
     finished = run_module("infra.app", "--fast", project=elsewhere, umask=0o077)
     assert finished.returncode == 0, finished.stderr
     for name in ("CognitoEdgeGateway.template.json", "CognitoEdgeGateway.assets.json"):
@@ -47,7 +55,7 @@ def test_another_folder_synthesises_to_the_same_template_and_assets(assembly, el
 
 
 def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path):
-    """A slip in --output must not cost anybody their files."""
+    """A slip in --output must not cost a person their files."""
     (tmp_path / "thesis.txt").write_text("all of it")
     finished = run_module("infra.app", "--fast", "--output", tmp_path)
     assert finished.returncode == 1
@@ -60,3 +68,37 @@ def test_cdk_json_names_the_app_and_no_account():
     document = json.loads((PROJECT / "cdk.json").read_bytes())
     assert document["app"].endswith("python -m infra.app")
     assert not [key for key in document["context"] if "account=" in key]
+
+
+def imports(folder):
+    """Return (file, module) for every absolute import below a folder of ``infra/``."""
+    found = set()
+    for file in (PROJECT / "infra" / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
+                found.add((file.name, node.module))
+            elif isinstance(node, ast.Import):
+                found |= {(file.name, alias.name) for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("folder", "own"),
+    [
+        ("cognito_edge_cdk", {"cognito_edge.settings", "cognito_edge_cdk"}),
+        ("deploy", {"cognito_edge_cdk.bundling"}),
+        ("example", {"cognito_edge_cdk", "infra.deploy.node"}),
+    ],
+)
+def test_each_folder_imports_only_what_is_below_it(folder, own):
+    """The construct stands alone, and deploying runs the app as a process: neither imports the example."""
+    ours = {(file, module) for file, module in imports(folder) if module.partition(".")[0] in OUR_PACKAGES}
+    assert ours
+    assert {one for one in ours if not any(f"{one[1]}.".startswith(f"{name}.") for name in own)} == set()
+
+
+def test_context_without_a_value_is_wrong_usage():
+    """Status 2, before anything is synthesised."""
+    finished = run_module("infra.app", "--context", "signing")
+    assert finished.returncode == 2
+    assert "signing: expected KEY=VALUE" in finished.stderr

@@ -1,4 +1,4 @@
-"""Deploying with the real CDK CLI, to the emulator: there, changed, back, and gone again."""
+"""The commands that deploy, with the real CDK CLI, to the emulator: deploy, change, roll back, destroy."""
 
 import json
 import os
@@ -10,8 +10,8 @@ import pytest
 from cognito_edge_cdk.bundling.layout import CDK_CLI_LOCK
 from cognito_edge_local.emulator import process as emulator
 
-from infra import app
 from infra.deploy import cdk_cli, toolkit
+from infra.example import synth
 from tests.infra.rig import PROJECT
 from tests.local.emulator_support import running_emulator
 
@@ -19,7 +19,7 @@ from tests.local.emulator_support import running_emulator
 def synthesise(folder, *context):
     # In this process: CDK is loaded once.
     arguments = [part for pair in ("login_branding=none", "bytecode=none", *context) for part in ("--context", pair)]
-    assert app.main(["--fast", "--output", str(folder), *arguments]) == 0
+    assert synth.main(["--fast", "--output", str(folder), *arguments]) == 0
     return folder
 
 
@@ -62,13 +62,13 @@ class Account:
 
     def running_version(self):
         config = self.client("cloudfront").get_distribution_config(Id=self.outputs()["DistributionId"])
-        behaviours = [
+        behaviors = [
             config["DistributionConfig"]["DefaultCacheBehavior"],
             *config["DistributionConfig"]["CacheBehaviors"]["Items"],
         ]
         versions = {
             association["LambdaFunctionARN"]
-            for one in behaviours
+            for one in behaviors
             for association in (one.get("LambdaFunctionAssociations") or {}).get("Items") or []
         }
         assert len(versions) == 1
@@ -77,7 +77,7 @@ class Account:
 
 @pytest.fixture
 def account(tmp_path, monkeypatch):
-    """An account that nobody bootstrapped, without IAM: the emulator does not know the condition keys of CDK's roles."""
+    """An account that is not bootstrapped, without IAM: the emulator does not know the condition keys of CDK's roles."""
     real = emulator.environment
     monkeypatch.setattr(emulator, "environment", lambda *given: {**real(*given), "AUTH": "false"})
     with running_emulator(tmp_path / "emulator") as running:
@@ -126,7 +126,7 @@ def test_the_example_is_deployed_changed_rolled_back_and_removed(account, tmp_pa
     assert "there is no stack CognitoEdgeGateway" in again.stderr
 
 
-def test_nothing_is_done_when_nobody_can_be_asked(account, assembly):
+def test_nothing_is_done_without_a_terminal_to_ask_at(account, assembly):
     """Without --yes and without a terminal not even the bootstrap happens."""
     finished = account.run("deploy", "--assembly", assembly)
     assert finished.returncode == 1
@@ -136,7 +136,7 @@ def test_nothing_is_done_when_nobody_can_be_asked(account, assembly):
 
 
 def test_without_credentials_it_says_what_to_do(monkeypatch, capsys):
-    """Before anything is synthesised."""
+    """It says so before anything is synthesised."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
@@ -157,7 +157,7 @@ def test_every_command_explains_itself(command, capsys):
 
 
 def test_the_cli_is_the_one_that_the_lock_names():
-    """Installed from it, once; the lock names no registry, and one package with its hash."""
+    """It is installed from the lock, once; the lock names no registry, and one package with its hash."""
     program = toolkit.install()
     lock = json.loads((CDK_CLI_LOCK / "package-lock.json").read_bytes())
     packages = {name: body for name, body in lock["packages"].items() if name}

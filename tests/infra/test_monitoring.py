@@ -1,4 +1,4 @@
-"""infra/example/alarms.py: real log lines become metrics, alarms and the dashboard name metrics that exist, in every region."""
+"""``infra/example/alarms.py``: real log lines become metrics, and alarms and dashboard name metrics that exist."""
 
 import json
 import re
@@ -15,13 +15,15 @@ from tests.infra.rig import PROJECT, Template
 from tests.infra.test_app import DOUBLE_DEPENDENCY
 from tests.infra.test_waf import EVERYTHING
 from tests.infra.variants import app_in
-from tests.support.fakes import NOW, FakeAws, Pool, make_settings, make_system
+from tests.support.fake_aws import FakeAws
+from tests.support.gateways import make_settings, make_system
+from tests.support.keys_and_tokens import NOW, Pool
 from tests.support.metric_filters import UnknownSyntaxError, counted, matches
 
 REGIONS = ("us-east-1", "eu-central-1")
 STACK = "CognitoEdgeGatewayMonitoring-{}"
 
-# What AWS's own services count, and by which dimensions, as far as the dashboard and the alarms use it.
+# AWS's own metrics that the dashboard and the alarms use: their dimensions and names.
 # Sources: https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html,
 # https://docs.aws.amazon.com/waf/latest/developerguide/waf-metrics.html and
 # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/programming-cloudwatch-metrics.html
@@ -34,7 +36,7 @@ AWS_METRICS = {
 
 @pytest.fixture(scope="module")
 def monitored(tmp_path_factory):
-    """The example with monitoring in two regions, somebody to tell, and a whole firewall; checked by cdk-nag."""
+    """The example with monitoring in two regions, an e-mail address, and a whole firewall; checked by cdk-nag."""
     folder = tmp_path_factory.mktemp("monitored")
     app = app_in(folder, checks=True, monitor_regions=",".join(REGIONS), alarm_email="ops@example.com", **EVERYTHING)
     build(app)
@@ -64,7 +66,7 @@ def lines():
         clients.append(self)
 
     with pytest.MonkeyPatch.context() as patch:
-        # At the edge nobody closes a kept connection, since its environment simply ends.
+        # At the edge a kept connection is never closed: its environment simply ends.
         patch.setattr(Client, "__init__", remember)
         patch.setenv("AWS_ENDPOINT_URL", fake.url)
         patch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
@@ -106,7 +108,7 @@ def lines():
     return found
 
 
-# What each of them has to count, as (metric, dimensions). Every metric appears, and every line counts nothing else.
+# The (metric, dimensions) that each of them counts, and no others. Every metric appears.
 REQUEST = ("Requests", {})
 EXPECTED = {
     "forwarded": [REQUEST],
@@ -178,11 +180,11 @@ class TestLogMetrics:
         ids=["start", "report", "cut-short", "array", "empty"],
     )
     def test_lambdas_own_lines_count_nothing(self, templates, line):
-        """They are in the same group."""
+        """Lambda writes them into the same log group."""
         assert [counted(one, line) for one in filters(templates["us-east-1"])] == [None] * len(alarms.METRICS)
 
     def test_dimensions_have_few_values_and_no_default(self, templates):
-        """Each value is a metric that is paid for; CloudWatch takes no default value together with dimensions."""
+        """Each value is a metric that costs money; CloudWatch refuses a default value together with dimensions."""
         for one in filters(templates["us-east-1"]):
             (transformation,) = one["MetricTransformations"]
             selectors = {dimension["Value"] for dimension in transformation.get("Dimensions", [])}
@@ -190,7 +192,7 @@ class TestLogMetrics:
             assert transformation.get("DefaultValue") == (None if selectors else 0)
 
     def test_the_log_group_is_the_replicas_with_a_month_of_retention(self, templates):
-        """Made or found, before the filters; by its function's name, which the gateway's stack publishes."""
+        """It is made or found before the filters, by the edge function's name, which the gateway's stack publishes."""
         for template in templates.values():
             retention, body = template.one("Custom::LogRetention")
             name = body["Properties"]["LogGroupName"]
@@ -235,14 +237,14 @@ class TestInterpreter:
 
     @pytest.mark.parametrize("pattern", ["ERROR", "{ $.a != 1 }", "{ $.a IS TRUE }", "{ $.a = b }", "{ ($.a = 1 }"])
     def test_what_it_does_not_know_is_an_error(self, pattern):
-        """Never "no match"."""
+        """The fake must not take an unknown pattern for "no match"."""
         with pytest.raises(UnknownSyntaxError):
             matches(pattern, '{"a": 1}')
 
 
 class TestAlarms:
     def test_every_alarm_watches_a_metric_that_exists_beside_it(self, templates):
-        """With the metric's own dimensions; and no alarm rings because there is nothing to count."""
+        """With the metric's own dimensions; and no alarm goes off because there is no data."""
         for template in templates.values():
             published = known(template)
             for name, body in template.all("AWS::CloudWatch::Alarm").items():
@@ -257,14 +259,14 @@ class TestAlarms:
                 assert len(properties["AlarmDescription"]) > 40
 
     def test_each_region_has_all_of_them_and_the_world_one_more(self, templates):
-        """What CloudFront counts is counted in us-east-1 alone, for every region, named or not."""
+        """CloudFront's metrics are in us-east-1 alone, and count every region, monitored or not."""
         names = {region: sorted(template.all("AWS::CloudWatch::Alarm")) for region, template in templates.items()}
         assert len(names["eu-central-1"]) == 8
         assert len(names["us-east-1"]) == 9
         assert [name for name in names["us-east-1"] if name.startswith("Failures")]
 
-    def test_somebody_is_told_of_each_beginning_and_end(self, templates):
-        """By e-mail, through a topic beside the alarms, to which this account's alarms may publish over TLS alone."""
+    def test_the_address_is_told_of_each_beginning_and_end(self, templates):
+        """By e-mail, through a topic in the alarms' region, to which only this account's alarms publish, and only over TLS."""
         for template in templates.values():
             topic, _ = template.one("AWS::SNS::Topic")
             for body in template.all("AWS::CloudWatch::Alarm").values():
@@ -277,8 +279,8 @@ class TestAlarms:
             (denied,) = [one for one in statements if one["Effect"] == "Deny"]
             assert denied["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
-    def test_without_an_address_nobody_is(self, tmp_path):
-        """And no topic is made; the alarms are there to be looked at."""
+    def test_without_an_address_no_one_is_told(self, tmp_path):
+        """No topic is made; the alarms can still be looked at."""
         app = app_in(tmp_path, monitor_regions="eu-west-1")
         build(app)
         app.synth()
@@ -292,7 +294,7 @@ class TestAlarms:
 
 class TestDashboard:
     def test_every_metric_in_it_exists_in_the_region_that_its_widget_looks_into(self, templates):
-        """Ours by a filter of that region's template; AWS's by the lists above."""
+        """Ours exist by a filter in that region's template, AWS's by the lists above."""
         seen = []
         for widget in dashboard(templates)["widgets"]:
             if widget["type"] != "metric":
@@ -326,7 +328,7 @@ class TestDashboard:
         assert {one["Rule"] for one in shown} >= {rule["VisibilityConfig"]["MetricName"] for rule in acl["Rules"]}
 
     def test_widgets_do_not_overlap_and_fill_the_width(self, templates):
-        """24 columns."""
+        """A dashboard has 24 columns."""
         taken = set()
         for widget in dashboard(templates)["widgets"]:
             cells = {
@@ -342,7 +344,7 @@ class TestDashboard:
 
 
 def dashboard(templates):
-    """The dashboard's body, with placeholders for what other stacks say."""
+    """The dashboard's body, with placeholders for other stacks' outputs."""
     body = templates["us-east-1"].properties("AWS::CloudWatch::Dashboard")["DashboardBody"]
     parts = [part if isinstance(part, str) else "REFERENCE" for part in body["Fn::Join"][1]]
     return json.loads("".join(parts))
@@ -375,7 +377,7 @@ def named(metric):
 class TestValues:
     @pytest.mark.parametrize("context", [{}, {"monitor_regions": ""}], ids=["unsaid", "empty"])
     def test_nothing_is_monitored_by_default(self, context):
-        """No stack, no cost."""
+        """Without monitor_regions there is no stack, and no cost."""
         assert alarms.from_context(context) is None
 
     def test_all_stands_for_where_edge_functions_run(self):
@@ -398,15 +400,15 @@ class TestValues:
         ids=["typo", "empty-name", "china", "twice", "nobody-to-ring", "no-address", "two-addresses"],
     )
     def test_a_wrong_value_is_refused_with_what_is_expected(self, context, says):
-        """Before anything is made."""
+        """A wrong value is refused before anything is made."""
         with pytest.raises(ValueError, match=says):
             alarms.from_context(context)
 
 
 def test_every_context_value_of_firewall_and_monitoring_is_documented():
-    """In the table of docs/deploy.md, and known to the stack."""
+    """The table of docs/settings.md has it, and the stack knows it."""
     table = [
-        line for line in (PROJECT / "docs" / "deploy.md").read_text("utf-8").splitlines() if line.startswith("| `")
+        line for line in (PROJECT / "docs" / "settings.md").read_text("utf-8").splitlines() if line.startswith("| `")
     ]
     for key in (*waf.CONTEXT, *alarms.CONTEXT):
         assert key in CONTEXT
@@ -414,7 +416,7 @@ def test_every_context_value_of_firewall_and_monitoring_is_documented():
 
 
 def test_the_monitoring_stacks_come_after_the_gateways(monitored):
-    """And the gateway's knows nothing of them: it deploys, and goes, without."""
+    """The gateway's stack does not refer to them, and can be deployed and deleted without them."""
     manifest = json.loads((monitored / "manifest.json").read_bytes())["artifacts"]
     stacks = {key for key, body in manifest.items() if body["type"] == "aws:cloudformation:stack"}
     assert stacks == {"CognitoEdgeGateway", *map(STACK.format, REGIONS)}
@@ -426,7 +428,7 @@ def test_the_monitoring_stacks_come_after_the_gateways(monitored):
 
 
 def test_cfn_lint_and_cdk_nag_find_nothing(monitored):
-    """In any of the stacks, with monitoring and firewall on; off, the variants' tests look."""
+    """In any of the stacks, with monitoring and firewall on; the variants' tests check the rest."""
     command = [Path(sys.executable).with_name("cfn-lint"), "--ignore-checks", DOUBLE_DEPENDENCY, "--regions", *REGIONS]
     files = sorted(monitored.glob("*.template.json"))
     assert len(files) == 3

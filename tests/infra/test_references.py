@@ -1,4 +1,4 @@
-"""What a value in a template may become, and where it leads, over all templates of a stage."""
+"""The texts that a value in a template may become, and the resources it leads to, over all templates of a stage."""
 
 import json
 
@@ -69,7 +69,7 @@ def test_every_way_of_writing_it_names_the_function(name):
     ],
 )
 def test_other_values_do_not_lead_to_the_url(route):
-    """Neither what is something else, nor what the stage does not hold."""
+    """Neither does another resource, nor one that the stage does not hold."""
     assert "${Home.json#Url}" not in led(route)
 
 
@@ -135,13 +135,13 @@ def test_circles_end(document):
 )
 @pytest.mark.parametrize("document", [{}, {"Resources": None}, {"Resources": {"Url": "x", "Fn::ForEach::A": []}}])
 def test_odd_templates_break_nothing(value, document):
-    """A crash would hide what else is wrong."""
+    """A crash would hide the other faults."""
     home = Template(file="Home.json", document=document)
     assert isinstance(texts(value, home, [home]), set)
 
 
 def test_a_text_is_put_together_exactly():
-    """As CloudFormation would, with what is known only at deploy left open."""
+    """As CloudFormation would; values that are known only at deploy stay open."""
     here = Template(file="Home.json", document={"Resources": {"D": {"Type": "T"}}}, region="us-east-1")
     value = {
         "Fn::Sub": ["arn:${AWS::Partition}:x::${AWS::AccountId}:${What}/${D}", {"What": {"Fn::If": ["C", "a", "b"]}}]
@@ -151,7 +151,7 @@ def test_a_text_is_put_together_exactly():
     assert texts({"Fn::If": ["C", "a", {"Ref": "AWS::NoValue"}]}, here, [here]) == {"a", ""}
 
 
-def test_more_combinations_than_anybody_writes_are_not_built():
+def test_too_many_combinations_are_not_built():
     """Every part is still seen."""
     here = Template(file="Home.json", document={}, region="us-east-1")
     many = [{"Fn::If": ["C", f"{number}a", f"{number}b"]} for number in range(40)]
@@ -159,7 +159,7 @@ def test_more_combinations_than_anybody_writes_are_not_built():
 
 
 def test_what_the_stage_does_not_hold_is_no_place():
-    """And says where it would have led."""
+    """And it says where the reference would have led."""
     here = Template(file="Home.json", document={"Parameters": {"Given": {"Type": "String"}}})
     values = {"Fn::ImportValue": "theirs"}, {"Ref": "Given"}, {"Ref": "Gone"}, "{{resolve:ssm:/theirs}}"
     led = [reference for value in values for reference in leads_to(value, here, [here])]

@@ -18,7 +18,7 @@ WEB_ACL = f"arn:aws:wafv2:us-east-1:{ACCOUNT}:global/webacl/shield/0a1b2c"
 
 
 class OtherApp:
-    """Somebody's app with a function and a pool, about to attach the gateway; valid until a test breaks one thing."""
+    """An adopter's app with a function and a pool, about to attach the gateway; valid until a test breaks one thing."""
 
     def __init__(self, *, region="us-east-1", account=None, pool=None, client=None, url=None, **stack):
         self.app = cdk.App(analytics_reporting=False, builtin_cloud_formation_validation=False)
@@ -47,7 +47,7 @@ class OtherApp:
         return Template.from_stack(self.stack)
 
     def refused_at_synthesis(self, capfd):
-        """Synthesise, and return what CDK said about why not; feature flags decide where it says it."""
+        """Synthesise, and return CDK's reason for refusing; feature flags decide where it prints it."""
         with pytest.raises(RuntimeError) as refused:
             self.app.synth()
         return str(refused.value) + capfd.readouterr().err
@@ -62,7 +62,7 @@ def certificate(stack):
 
 
 def test_another_app_attaches_it_with_three_lines():
-    """Own function, foreign pool with two clients, two path patterns: one behaviour each, all behind the gateway."""
+    """Own function, foreign pool with two clients, two path patterns: one behavior each, all behind the gateway."""
     theirs = OtherApp()
     pool = cognito.UserPool.from_user_pool_id(theirs.stack, "Foreign", "us-east-1_Foreign")
     clients = [
@@ -100,7 +100,7 @@ def test_the_policy_parameter_is_the_same_whatever_else_is_given():
 
 
 def test_a_domain_gets_its_certificate_and_tls_1_2():
-    """With a certificate of one's own the minimum can be chosen, and it is TLS 1.2."""
+    """With an own certificate the minimum can be chosen, and it is TLS 1.2."""
     theirs = OtherApp()
     gateway = theirs.attach(domain_name="api.example.com", certificate=certificate(theirs.stack), web_acl_arn=WEB_ACL)
     assert gateway.url == "https://api.example.com"
@@ -132,7 +132,7 @@ def test_a_stack_outside_us_east_1_is_refused(region):
 
 
 def test_a_function_url_without_signatures_is_refused():
-    """Anybody could walk around the gateway."""
+    """Anyone could call it past the gateway."""
     theirs = OtherApp(url={"auth_type": lambda_.FunctionUrlAuthType.NONE})
     with pytest.raises(Refused, match=r"'/api/\*'.*auth type NONE.*FunctionUrlAuthType.AWS_IAM"):
         theirs.attach()
@@ -147,13 +147,13 @@ def test_a_function_url_with_cors_is_refused():
 
 @pytest.mark.parametrize("argument", ["functions", "clients"])
 def test_an_empty_gateway_is_refused(argument):
-    """Without a function there is nothing to protect, without a client nobody gets in."""
+    """Without a function there is nothing to protect, and without a client no token counts."""
     with pytest.raises(Refused, match=f"{argument} is empty"):
         OtherApp().attach(**{argument: {} if argument == "functions" else []})
 
 
 def test_self_sign_up_is_refused_unless_asked_for_by_name():
-    """With it, a valid token means anybody."""
+    """With it, anyone can get a valid token."""
     with pytest.raises(Refused, match="self_sign_up_enabled=False"):
         OtherApp(pool={"self_sign_up_enabled": True}).attach()
     assert OtherApp(pool={"self_sign_up_enabled": True}).attach(self_sign_up=True).url
@@ -202,7 +202,7 @@ def test_tokens_in_settings_are_refused(changes):
     ],
 )
 def test_settings_that_the_construct_writes_are_refused(name, value):
-    """Nobody turns policy_required off by the way."""
+    """``policy_required``, for one, cannot be turned off by a setting."""
     with pytest.raises(Refused, match=f"writes itself: {name}"):
         OtherApp().attach(settings={name: value})
 
@@ -214,7 +214,7 @@ def test_unknown_settings_are_refused_at_synthesis():
 
 
 def test_a_domain_without_certificate_is_refused_and_the_other_way_round():
-    """CloudFront refuses the first, and would ignore the second."""
+    """CloudFront refuses a domain without a certificate, and ignores a certificate without a domain."""
     with pytest.raises(Refused, match=r"no certificate"):
         OtherApp().attach(domain_name="api.example.com")
     theirs = OtherApp()
@@ -282,7 +282,7 @@ def _escape_hatch(function):
     ],
 )
 def test_an_edge_function_changed_to_what_the_edge_does_not_take_is_refused(change, message, capfd):
-    """Also when it is changed after the construct was made; CDK itself would say nothing about most of these."""
+    """Also if it is changed after the construct was made; CDK itself says nothing about most of these."""
     theirs = OtherApp()
     change(theirs.attach().edge_function)
     assert message in theirs.refused_at_synthesis(capfd)
@@ -320,23 +320,23 @@ def _foreign_control(_theirs, gateway):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_open_url, "has auth type NONE, so that anybody could walk around the gateway"),
+        (_open_url, "has auth type NONE, so that anyone could call it past the gateway"),
         (_url_cors, "has CORS of its own, which doubles the headers"),
         (_sign_up, "lets strangers sign themselves up"),
         (_callback, "has the callback http://a.example.com/"),
-        (_cacheable, "behaviour * is cacheable: a cached answer skips the token check"),
+        (_cacheable, "behavior * is cacheable: a cached answer skips the token check"),
         (_foreign_control, "has an origin access control, but signing='sigv4'"),
     ],
 )
 def test_what_is_changed_after_the_construct_was_made_is_refused_as_well(change, message, capfd):
-    """Looked at again in the synthesised template, escape hatches included."""
+    """The synthesised template is checked again, escape hatches included."""
     theirs = OtherApp()
     change(theirs, theirs.attach())
     assert message in theirs.refused_at_synthesis(capfd)
 
 
-def test_nobody_can_acknowledge_such_a_fault_away(capfd):
-    """CDK's acknowledgements are for findings; an open gateway is none."""
+def test_such_a_fault_cannot_be_acknowledged(capfd):
+    """CDK's acknowledgements are for findings; an open gateway must not be acknowledged."""
     theirs = OtherApp()
     _open_url(theirs, theirs.attach())
     for rule in ("EdgeGateway", "EdgeGateway::*", "EdgeGateway::auth"):
@@ -346,7 +346,7 @@ def test_nobody_can_acknowledge_such_a_fault_away(capfd):
 
 @pytest.mark.parametrize("signing", ["oac", "sigv4"])
 def test_a_static_site_beside_the_gateway_is_its_owners_business(signing):
-    """A cacheable behaviour to another origin is fine: nothing of the gateway's lies behind it."""
+    """A cacheable behavior to another origin is fine: it does not lead behind the gateway."""
     theirs = OtherApp()
     gateway = theirs.attach(signing=signing)
     gateway.distribution.add_behavior("/site/*", cloudfront_origins.HttpOrigin("site.example.com"))
@@ -392,8 +392,8 @@ def _gateways_origin_in_a_group(_theirs, gateway):
     members = [{"OriginId": "backup"}, {"OriginId": origin}]
     group = {"Id": "g", "Members": {"Quantity": 2, "Items": members}}
     resource.add_property_override("DistributionConfig.OriginGroups", {"Quantity": 1, "Items": [group]})
-    behaviour = {"PathPattern": "/open/*", "TargetOriginId": "g", "ViewerProtocolPolicy": "https-only"}
-    resource.add_property_override("DistributionConfig.CacheBehaviors", [behaviour])
+    behavior = {"PathPattern": "/open/*", "TargetOriginId": "g", "ViewerProtocolPolicy": "https-only"}
+    resource.add_property_override("DistributionConfig.CacheBehaviors", [behavior])
 
 
 def _public_alias_url(theirs, _gateway):
@@ -440,11 +440,11 @@ def _another_account(theirs, _gateway):
     theirs.function.grant_invoke_url(iam.AccountPrincipal("111122223333"))
 
 
-def _anybody(theirs, _gateway):
+def _anyone(theirs, _gateway):
     theirs.function.add_permission("Anybody", principal=iam.OrganizationPrincipal("o-abcdefghij"))
 
 
-NO_TOKEN = "behaviour /open/* leads to a function behind the gateway without running the edge function"
+NO_TOKEN = "behavior /open/* leads to a function behind the gateway without running the edge function"
 OTHER_DISTRIBUTION = (
     "which is behind the gateway Theirs/Gateway/Distribution: it does not run this gateway's edge function"
 )
@@ -452,7 +452,7 @@ OTHER_URL = "leads to the same function as Theirs/Function/FunctionUrl, which is
 
 
 class TestWaysPast:
-    """Whatever else in the app leads to a function behind the gateway, by the constructs that people use."""
+    """Other resources of the app that lead to a function behind the gateway, by the constructs that people use."""
 
     @pytest.fixture(params=["sigv4", "oac"])
     def signing(self, request):
@@ -492,9 +492,9 @@ class TestWaysPast:
             (_second_gateway, OTHER_DISTRIBUTION),
             (
                 _another_account,
-                "lets in 111122223333, of which the construct cannot see that it belongs to this account",
+                "lets in 111122223333: the construct cannot see that it belongs to this account",
             ),
-            (_anybody, "lets in everybody of o-abcdefghij (Principal *), past the token check; remove it"),
+            (_anyone, "lets in everyone in o-abcdefghij (Principal *), past the token check; remove it"),
         ],
     )
     def test_so_are_its_neighbours(self, change, message, capfd):
@@ -518,11 +518,11 @@ class TestWaysPast:
         origin = cloudfront_origins.FunctionUrlOrigin.with_origin_access_control(url)
         gateway.distribution.add_behavior("/open/*", origin)
         refused = theirs.refused_at_synthesis(capfd)
-        assert "lets in anybody (Principal *)" in refused
+        assert "lets in anyone (Principal *)" in refused
         assert NO_TOKEN in refused
 
-    def test_a_gateway_whose_template_nobody_can_find_is_refused(self, capfd):
-        """Rather than passed unseen: with the legacy synthesizer no file says where a nested stack's template is."""
+    def test_a_gateway_whose_template_cannot_be_found_is_refused(self, capfd):
+        """With the legacy synthesizer no file says where a nested stack's template is, so it cannot be checked."""
         theirs = OtherApp()
         outer = cdk.Stack(
             theirs.app,
@@ -538,7 +538,7 @@ class TestWaysPast:
         assert "put it into a stack of that stage" in refused
 
     def test_what_leads_elsewhere_or_is_given_to_the_gateway_is_taken(self, signing):
-        """Two URLs of one function, events of services, this account and distribution, functions of no business of the gateway."""
+        """Two URLs of one function, events of services, this account and distribution, functions that are not behind the gateway."""
         theirs = OtherApp()
         live = lambda_.Alias(theirs.stack, "Live", alias_name="live", version=theirs.function.current_version)
         given = live.add_function_url(auth_type=lambda_.FunctionUrlAuthType.AWS_IAM)
@@ -563,7 +563,7 @@ class TestWaysPast:
 
 @pytest.mark.parametrize("signing", ["oac4", "SIGV4", "", None])
 def test_an_unknown_signing_mode_is_refused(signing):
-    """There are two."""
+    """Only two modes exist."""
     with pytest.raises(Refused, match=r"expected 'sigv4' .* or 'oac'"):
         OtherApp().attach(signing=signing)
 
@@ -574,13 +574,13 @@ def test_an_unknown_signing_mode_is_refused(signing):
     ids=["a token", "lower case", "a wildcard below", "a wildcard"],
 )
 def test_a_distribution_id_that_is_none_is_refused(distribution_id):
-    """Functions compare it; a reference would close a circle, and a wildcard would believe everybody."""
+    """Functions compare it; a reference would close a circle, and a wildcard would match every distribution."""
     with pytest.raises(Refused, match="expected the literal id of the deployed distribution"):
         OtherApp().attach(signing="oac", distribution_id=distribution_id)
 
 
 def test_a_distribution_id_in_mode_sigv4_is_refused():
-    """Nobody would look at it."""
+    """It would have no effect."""
     with pytest.raises(Refused, match="is for signing='oac'"):
         OtherApp().attach(distribution_id="E2EXAMPLE1234")
 
@@ -622,18 +622,18 @@ class TestOtherStacks:
             theirs.attach(functions={"/*": self.far(theirs, region=region, function_name="far")})
 
     def test_in_mode_oac_it_does_not(self):
-        """No role signs there."""
+        """No role signs in that mode."""
         theirs = OtherApp()
         theirs.attach(functions={"/*": self.far(theirs, function_name="far")}, signing="oac")
         theirs.template().resource_count_is("AWS::CloudFront::Distribution", 1)
 
     def test_a_role_name_that_is_a_token_is_refused(self):
-        """It has to be known beforehand."""
+        """Other stacks have to know it in advance."""
         with pytest.raises(Refused, match="edge_role_name is a CDK token"):
             OtherApp().attach(edge_role_name=cdk.Aws.STACK_NAME)
 
     def test_a_stack_without_a_region_is_refused(self):
-        """It might be any."""
+        """It could be any region."""
         theirs = OtherApp()
         with pytest.raises(Refused, match=r"in stack Far without a region"):
             theirs.attach(functions={"/*": self.far(theirs, region=None)}, edge_role_name="edge")
@@ -652,7 +652,7 @@ class TestOtherStacks:
             theirs.attach(parameters_in=cdk.Stack(theirs.app, "Nowhere"))
 
     def test_a_pool_made_in_another_region_than_the_parameters_is_refused(self):
-        """They hold its id."""
+        """The parameters hold the pool's id."""
         theirs = OtherApp()
         far = cdk.Stack(theirs.app, "Far", env=cdk.Environment(region="eu-west-1"))
         with pytest.raises(Refused, match=r"Theirs/Pool\S* is made in us-east-1, .* in eu-west-1; give parameters_in="):
@@ -672,13 +672,13 @@ class TestOtherStacks:
         ["null"],
     ],
 )
-def test_cors_for_everybody_or_for_nobody_is_refused(origins):
-    """An origin is compared as a whole: what could never match, or would match everybody, is a slip."""
+def test_cors_for_every_origin_or_for_none_is_refused(origins):
+    """Origins are compared as a whole: one that could never match, or would match every page, is a slip."""
     with pytest.raises(ValueError, match=r"cors: "):
         Cors(allow_origins=origins)
 
 
 @pytest.mark.parametrize("origin", ["https://app.example.com", "https://a.b:8443", "http://localhost:5173"])
 def test_origins_are_taken(origin):
-    """With a port or without; plain http on this machine only."""
+    """With a port or without; plain HTTP for loopback hosts only."""
     assert Cors(allow_origins=[origin]).allow_origins == [origin]

@@ -1,4 +1,4 @@
-"""Every role by the letter: who may assume it, and each action, resource and condition that it gets."""
+"""Every role exactly: who may assume it, and each action, resource and condition that it gets."""
 
 import json
 
@@ -47,7 +47,7 @@ def allow(action, resource, condition=None):
 
 
 def own_logs(template, name):
-    """Write to one's own log group: two actions, one group."""
+    """Write to its own log group: two actions, one group."""
     group, _ = template.one("AWS::Logs::LogGroup", below=name)
     return allow(["logs:CreateLogStream", "logs:PutLogEvents"], {"Fn::GetAtt": [group, "Arn"]})
 
@@ -70,7 +70,7 @@ def replica_logs(template):
 
 
 def call(*function_arns):
-    """Call these functions, through their URLs, signed: both permissions, each under the condition that only it knows."""
+    """Call these functions through their URLs, signed: both permissions, each with its own condition."""
     arns = list(function_arns)
     return [
         allow("lambda:InvokeFunctionUrl", arns, {"StringEquals": {"lambda:FunctionUrlAuthType": "AWS_IAM"}}),
@@ -79,7 +79,7 @@ def call(*function_arns):
 
 
 def use_items(template):
-    """Use a table's items, by the four operations that the books are made of; not the table itself, no Scan, no batch."""
+    """Use a table's items by the books' four operations; not the table itself, no Scan, no batch."""
     table, _ = template.one("AWS::DynamoDB::Table")
     actions = [f"dynamodb:{name}" for name in ("DeleteItem", "GetItem", "PutItem", "Query")]
     return allow(actions, {"Fn::GetAtt": [table, "Arn"]})
@@ -98,7 +98,7 @@ def use_items(template):
     ],
 )
 def test_every_role_gets_exactly_this(variants, name, parameter_region):
-    """Three roles, and nothing that is not written here; a new permission has to be written here as well."""
+    """There are three roles, with these permissions; a new permission has to be written here as well."""
     found = roles(variants, name)
     assert set(found) == {"ApiRole", "BooksApiRole", "GatewayEdgeRole"}  # logical ids, less their hashes
 

@@ -1,4 +1,4 @@
-"""The public site in the template, and the construct's option for it: open where it is meant to be, and nowhere else."""
+"""The public site in the template: only its own paths are open, and only CloudFront reads the bucket."""
 
 import json
 
@@ -27,7 +27,7 @@ def policy(template):
 
 
 class TestTemplate:
-    def test_the_default_behaviour_is_the_site(self, config, template):
+    def test_the_default_behavior_is_the_site(self, config, template):
         """Reading only, no edge function, cached, compressed, and redirected to TLS: no token travels here."""
         default = config["DefaultCacheBehavior"]
         headers, _ = template.one("AWS::CloudFront::ResponseHeadersPolicy")
@@ -40,7 +40,7 @@ class TestTemplate:
             "ViewerProtocolPolicy": "redirect-to-https",
         }
         assert config["DefaultRootObject"] == "index.html"
-        # They are the whole distribution's, and would rewrite the API's own 403 and 404.
+        # Custom error responses apply to the whole distribution, and would replace the API's own 403 and 404.
         assert "CustomErrorResponses" not in config
 
     def test_cloudfront_signs_for_the_bucket(self, config, template):
@@ -63,13 +63,13 @@ class TestTemplate:
         assert source[-2:] == [":distribution/", {"Ref": distribution}]
 
     def test_nobody_reads_in_the_clear(self, policy):
-        """A Deny for whatever comes without TLS."""
+        """A Deny for requests without TLS."""
         (deny,) = [statement for statement in policy if statement["Effect"] == "Deny"]
         assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
         assert (deny["Action"], deny["Principal"]) == ("s3:*", {"AWS": "*"})
 
     def test_the_bucket_is_public_to_nobody(self, template):
-        """Blocked, owned by one, encrypted; it goes with the stack, since all of it can be built again."""
+        """Public access is blocked, ACLs are off, files are encrypted; the bucket goes with the stack, since its content can be built again."""
         _, bucket = template.one("AWS::S3::Bucket")
         properties = bucket["Properties"]
         assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
@@ -81,7 +81,7 @@ class TestTemplate:
         assert "WebsiteConfiguration" not in properties
 
     def test_pages_get_the_security_headers(self, template):
-        """All that override whatever an object's metadata says."""
+        """All of them override an object's metadata."""
         settings = template.properties("AWS::CloudFront::ResponseHeadersPolicy")["ResponseHeadersPolicyConfig"]
         security = settings["SecurityHeadersConfig"]
         assert set(security) == {
@@ -110,15 +110,15 @@ class TestOption:
 
     @pytest.mark.parametrize("pattern", ["/*", "*"])
     def test_a_function_that_takes_every_path_leaves_none_for_a_site(self, stack, pattern):
-        """Said at once: CloudFront has one default behaviour."""
-        with pytest.raises(Refused, match="both want the paths that nothing else matches"):
+        """CloudFront has one default behavior, so one of the two would get no request."""
+        with pytest.raises(Refused, match="both take the paths that nothing else matches"):
             EdgeGateway(
                 stack, "Gateway", functions={pattern: function(stack, "F")}, site=Site(stack, "Site"), bytecode="none"
             )
 
     @pytest.mark.parametrize("signing", ["sigv4", "oac"])
     def test_a_way_to_a_function_past_the_edge_function_is_refused_beside_a_site_as_well(self, stack, signing):
-        """The site may be reached without a token; what somebody adds towards the function may not."""
+        """The site may be reached without a token; an added behavior to a function may not."""
         url = function(stack, "F")
         gateway = EdgeGateway(
             stack, "Gateway", functions={"/api/*": url}, site=Site(stack, "Site"), signing=signing, bytecode="none"
@@ -128,14 +128,14 @@ class TestOption:
         )["DistributionConfig"]
         assert len(config["Origins"]) == 2
         resource = gateway.distribution.node.default_child
-        (behaviour,) = config["CacheBehaviors"]
-        open_way = {**behaviour, "PathPattern": "/open/*", "LambdaFunctionAssociations": []}
+        (behavior,) = config["CacheBehaviors"]
+        open_way = {**behavior, "PathPattern": "/open/*", "LambdaFunctionAssociations": []}
         resource.add_property_override("DistributionConfig.CacheBehaviors.1", open_way)
         with pytest.raises(RuntimeError, match="without running the edge function"):
             cdk.Stage.of(stack).synth(force=True)
 
-    def test_without_a_site_the_default_behaviour_is_the_gateways(self, stack):
-        """As it always was."""
+    def test_without_a_site_the_default_behavior_is_the_gateways(self, stack):
+        """Without a site, no path is open."""
         EdgeGateway(stack, "Gateway", functions={"/api/*": function(stack, "F")}, bytecode="none")
         found = Template(cdk.assertions.Template.from_stack(stack).to_json())
         config = found.properties("AWS::CloudFront::Distribution")["DistributionConfig"]
@@ -173,12 +173,12 @@ class TestTable:
 
     @pytest.mark.parametrize(("choice", "policy"), [("destroy", "Delete"), ("retain", "Retain")])
     def test_context_decides_what_becomes_of_the_books(self, tmp_path, choice, policy):
-        """A trial can be thrown away as a whole."""
+        """A trial deployment can be removed as a whole."""
         stack = build(app_in(tmp_path, books_removal=choice))
         (table,) = stack.node.find_child("Books").node.find_child("Table").node.children[:1]
         assert table.cfn_options.deletion_policy.name.lower() == policy.lower()
 
     def test_a_choice_that_is_none_is_refused(self, tmp_path):
-        """A typing error must not decide about somebody's books."""
+        """A typing error must not delete the books."""
         with pytest.raises(ValueError, match="books_removal=delete: expected retain"):
             build(app_in(tmp_path, books_removal="delete"))

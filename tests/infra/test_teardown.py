@@ -1,4 +1,4 @@
-"""Taking a gateway down: what CloudFront wants first, and what it does not give up for hours."""
+"""Letting go of the edge function, changing its version, and deleting it once its replicas are gone."""
 
 import copy
 
@@ -14,7 +14,7 @@ def refused(code, operation):
     return ClientError({"Error": {"Code": code, "Message": code}}, operation)
 
 
-def behaviour(version):
+def behavior(version):
     association = {"EventType": "origin-request", "LambdaFunctionARN": f"{FUNCTION}:{version}", "IncludeBody": True}
     return {"TargetOriginId": "o", "LambdaFunctionAssociations": {"Quantity": 1, "Items": [association]}}
 
@@ -38,7 +38,7 @@ class FakeCloudFront:
 
 
 class FakeLambda:
-    """Functions that can be deleted, or cannot yet."""
+    """Functions, and the error that deleting one of them gives."""
 
     def __init__(self, functions, *, error=None):
         self.functions = functions
@@ -62,13 +62,13 @@ def config():
     return {
         "Enabled": True,
         "Origins": {"Items": [{"Id": "o", "CustomOriginConfig": {}}]},
-        "DefaultCacheBehavior": behaviour(3),
-        "CacheBehaviors": {"Items": [behaviour(3), {"TargetOriginId": "site"}]},
+        "DefaultCacheBehavior": behavior(3),
+        "CacheBehaviors": {"Items": [behavior(3), {"TargetOriginId": "site"}]},
     }
 
 
 def test_letting_go_switches_off_in_the_same_change(config):
-    """With an access control, a distribution without its edge function would sign for anybody."""
+    """With an access control, a distribution without its edge function would sign anyone's requests."""
     cloudfront = FakeCloudFront(config)
     teardown.let_go(cloudfront, "E1", lambda line: None)
     (update,) = cloudfront.updates
@@ -88,7 +88,7 @@ def test_letting_go_twice_changes_nothing(config):
 
 
 def test_pointing_to_a_version_changes_that_function_alone(config):
-    """Every behaviour that runs it; another function's association stays."""
+    """Every behavior that runs it; another function's association stays."""
     other = {"EventType": "viewer-request", "LambdaFunctionARN": "arn:aws:lambda:us-east-1:0:function:other:9"}
     config["DefaultCacheBehavior"]["LambdaFunctionAssociations"]["Items"].append(other)
     cloudfront = FakeCloudFront(config)
@@ -97,7 +97,7 @@ def test_pointing_to_a_version_changes_that_function_alone(config):
 
 
 def test_replicas_keep_a_function_for_hours():
-    """It is named, so that a later run can be asked for; whatever else is wrong is told."""
+    """It is named, so that the person can run the command again later; other errors are raised."""
     names = ["CognitoEdgeGateway-GatewayEdgeFunctionE860FC52-1", "CognitoEdgeGateway-ApiFunction-1", "other"]
     waiting = FakeLambda(list(names), error="InvalidParameterValueException")
     assert teardown.delete_edge_functions(waiting, "CognitoEdgeGateway", lambda line: None) == names[:1]

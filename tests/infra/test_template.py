@@ -1,4 +1,4 @@
-"""The example stack's template has every security property that the design names."""
+"""The security properties of the example stack's template."""
 
 import json
 import re
@@ -17,8 +17,8 @@ def distribution(template):
 
 
 @pytest.fixture(scope="session")
-def behaviours(distribution):
-    """The gateway's; the default one is the public site's (test_site.py)."""
+def behaviors(distribution):
+    """The gateway's behaviors; the default one is the public site's (test_site_template.py)."""
     return distribution["CacheBehaviors"]
 
 
@@ -64,36 +64,36 @@ def parameter_arn(name):
 
 
 class TestDistribution:
-    def test_every_behaviour_runs_the_gateway_with_the_body(self, behaviours, template):
+    def test_every_behavior_runs_the_gateway_with_the_body(self, behaviors, template):
         """No function's path leaves the gateway out, and the event is origin-request with the body included."""
         version, _ = template.one("AWS::Lambda::Version")
         expected = [{"EventType": "origin-request", "IncludeBody": True, "LambdaFunctionARN": {"Ref": version}}]
-        assert [behaviour["LambdaFunctionAssociations"] for behaviour in behaviours] == [expected] * len(behaviours)
+        assert [behavior["LambdaFunctionAssociations"] for behavior in behaviors] == [expected] * len(behaviors)
 
-    def test_each_function_has_a_behaviour_of_its_own(self, behaviours):
-        """The narrower pattern first: CloudFront takes the first one that matches."""
-        assert [behaviour["PathPattern"] for behaviour in behaviours] == ["/api/books*", "/api/*"]
-        assert len({behaviour["TargetOriginId"] for behaviour in behaviours}) == 2
+    def test_each_function_has_a_behavior_of_its_own(self, behaviors):
+        """The narrower pattern comes first: CloudFront takes the first one that matches."""
+        assert [behavior["PathPattern"] for behavior in behaviors] == ["/api/books*", "/api/*"]
+        assert len({behavior["TargetOriginId"] for behavior in behaviors}) == 2
 
-    def test_nothing_is_cached(self, behaviours):
+    def test_nothing_is_cached(self, behaviors):
         """A cached answer would skip the token check."""
-        assert {behaviour["CachePolicyId"] for behaviour in behaviours} == {CACHING_DISABLED}
+        assert {behavior["CachePolicyId"] for behavior in behaviors} == {CACHING_DISABLED}
 
-    def test_everything_but_host_is_forwarded(self, behaviours):
+    def test_everything_but_host_is_forwarded(self, behaviors):
         """The function URL gets its own Host, and the edge function every header of the viewer."""
-        assert {behaviour["OriginRequestPolicyId"] for behaviour in behaviours} == {ALL_VIEWER_EXCEPT_HOST_HEADER}
+        assert {behavior["OriginRequestPolicyId"] for behavior in behaviors} == {ALL_VIEWER_EXCEPT_HOST_HEADER}
 
-    def test_plain_http_is_refused_and_not_redirected(self, behaviours):
-        """A redirected client has sent its token in the clear already."""
-        assert {behaviour["ViewerProtocolPolicy"] for behaviour in behaviours} == {"https-only"}
+    def test_plain_http_is_refused_and_not_redirected(self, behaviors):
+        """A redirected client has already sent its token in the clear."""
+        assert {behavior["ViewerProtocolPolicy"] for behavior in behaviors} == {"https-only"}
 
-    def test_all_methods_are_taken(self, behaviours):
+    def test_all_methods_are_taken(self, behaviors):
         """An API is more than GET."""
-        assert all(set(behaviour["AllowedMethods"]) == ALL_METHODS for behaviour in behaviours)
+        assert all(set(behavior["AllowedMethods"]) == ALL_METHODS for behavior in behaviors)
 
-    def test_no_function_runs_beside_the_gateway(self, behaviours):
-        """A CloudFront function could change the request after nobody looks any more."""
-        assert not any(behaviour.get("FunctionAssociations") for behaviour in behaviours)
+    def test_no_function_runs_beside_the_gateway(self, behaviors):
+        """A CloudFront function could change the request after the check."""
+        assert not any(behavior.get("FunctionAssociations") for behavior in behaviors)
 
     @pytest.mark.parametrize(("pattern", "name"), [("/api/*", "ApiFunction"), ("/api/books*", "BooksApiFunction")])
     def test_the_origin_is_the_function_url_over_tls(self, distribution, template, pattern, name):
@@ -155,14 +155,14 @@ class TestEdgeFunction:
         }
 
     def test_the_stack_is_in_us_east_1_for_any_account(self, assembly):
-        """Edge functions are made there, and the account is whichever deploys."""
+        """Edge functions have to be made there; the account is the one that deploys."""
         manifest = json.loads((assembly / "manifest.json").read_bytes())
         assert manifest["artifacts"]["CognitoEdgeGateway"]["environment"] == "aws://unknown-account/us-east-1"
 
 
 class TestEdgeRole:
     def test_only_lambda_and_the_edge_service_may_assume_it(self, edge_role):
-        """Both services, and nobody else."""
+        """Both services, and no one else."""
         (statement,) = edge_role[1]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
         assert statement == {
             "Action": "sts:AssumeRole",
@@ -171,11 +171,11 @@ class TestEdgeRole:
         }
 
     def test_it_has_no_managed_and_no_inline_policies(self, edge_role):
-        """What it may do stands in one policy."""
+        """One policy has all its permissions."""
         assert not {"ManagedPolicyArns", "Policies"} & set(edge_role[1]["Properties"])
 
     def test_it_has_these_statements_and_no_others(self, edge_statements):
-        """A statement that somebody adds has to be added here as well."""
+        """A new statement has to be added here as well."""
         assert set(edge_statements) == {
             *("ReadParameters", "CallFunctionUrls", "InvokeThroughFunctionUrls", "WriteLogs"),
         }
@@ -188,7 +188,7 @@ class TestEdgeRole:
         assert statement["Resource"] == [parameter_arn(name) for name in ("client-id", "policy", "user-pool-id")]
 
     def test_it_may_call_the_function_urls_when_they_want_a_signature(self, edge_statements, template):
-        """The first of the two permissions that function URLs want, on these two functions."""
+        """The first of the two permissions that function URLs require, on these two functions."""
         arns = [{"Fn::GetAtt": [url, "FunctionArn"]} for url in sorted(template.all("AWS::Lambda::Url"))]
         statement = edge_statements["CallFunctionUrls"]
         assert statement["Action"] == "lambda:InvokeFunctionUrl"
@@ -225,7 +225,7 @@ class TestParameters:
         assert template.properties("AWS::SSM::Parameter", below="GatewayClientId")["Value"] == {"Ref": client}
 
     def test_the_policy_is_one_constant(self, template):
-        """A redeploy must not write it: what scripts/policy.py wrote would be lost, every cut-off with it."""
+        """A redeploy must not write it: the policy that scripts/policy.py wrote would be lost, with every cut-off."""
         _, parameter = template.one("AWS::SSM::Parameter", below="GatewayPolicyParameter")
         assert parameter == {
             "Type": "AWS::SSM::Parameter",
@@ -251,7 +251,7 @@ class TestBackend:
         assert not template.all("AWS::Lambda::Permission")
 
     def test_it_knows_whom_to_believe(self, backend, edge_role):
-        """Account and name of the edge role: identity headers count from nobody else."""
+        """Account and name of the edge role: identity headers count from this role alone."""
         assert backend[1]["Properties"]["Environment"]["Variables"] == {
             "EDGE_ACCOUNT_ID": {"Ref": "AWS::AccountId"},
             "EDGE_ROLE_NAME": {"Ref": edge_role[0]},
@@ -282,7 +282,7 @@ class TestBackend:
 
 class TestIdentity:
     def test_nobody_signs_themselves_up(self, pool):
-        """Otherwise a valid token would mean anybody."""
+        """Otherwise anyone could get a valid token."""
         assert pool["AdminCreateUserConfig"]["AllowAdminCreateUserOnly"] is True
 
     def test_passwords_are_long_and_mixed(self, pool):
@@ -301,11 +301,11 @@ class TestIdentity:
         assert (pool["MfaConfiguration"], pool["EnabledMfas"]) == ("OPTIONAL", ["SOFTWARE_TOKEN_MFA"])
 
     def test_a_changed_address_is_proved_before_it_counts(self, pool):
-        """The backend is told verified addresses: nobody may become somebody else by typing theirs."""
+        """The backend gets verified addresses only, so that a user cannot take another's by typing it."""
         assert pool["UserAttributeUpdateSettings"] == {"AttributesRequireVerificationBeforeUpdate": ["email"]}
 
     def test_users_outlive_the_stack(self, template):
-        """They cannot be made again."""
+        """Users and their passwords cannot be made again."""
         _, pool = template.one("AWS::Cognito::UserPool")
         assert (pool["DeletionPolicy"], pool["UpdateReplacePolicy"]) == ("Retain", "Retain")
 
@@ -317,7 +317,7 @@ class TestIdentity:
         assert client["SupportedIdentityProviders"] == ["COGNITO"]
 
     def test_the_client_is_public(self, client):
-        """A program on somebody's machine keeps no secret."""
+        """A program on a user's machine cannot keep a secret."""
         assert client["GenerateSecret"] is False
 
     def test_callbacks_are_fixed_ports_of_this_machine_and_the_site(self, client, template):
@@ -341,7 +341,7 @@ class TestIdentity:
         }
 
     def test_tokens_live_an_hour_and_sign_ins_thirty_days(self, client):
-        """The edge does not see revocation: this bounds what a stolen token is worth."""
+        """The edge does not see a revocation: this bounds how long a stolen token works."""
         assert {client["IdTokenValidity"], client["AccessTokenValidity"]} == {60}
         assert client["RefreshTokenValidity"] == 30 * 24 * 60
         assert set(client["TokenValidityUnits"].values()) == {"minutes"}
@@ -386,7 +386,7 @@ class TestStack:
             assert statement["Resource"] not in ("*", ["*"])
 
     def test_it_is_made_of_these_types_only(self, template):
-        """A custom resource or a type that the emulator lacks would show here first."""
+        """A custom resource, or a type that the emulator lacks, would show here first."""
         assert {body["Type"] for body in template.resources.values()} == {
             *("AWS::CloudFront::Distribution", "AWS::Lambda::Function", "AWS::Lambda::Url", "AWS::Lambda::Version"),
             *("AWS::Cognito::UserPool", "AWS::Cognito::UserPoolClient", "AWS::Cognito::UserPoolDomain"),

@@ -1,4 +1,4 @@
-"""The rules that a synthesised distribution has to keep, on distributions that break one each."""
+"""The rules for the gateway's distribution, on distributions that break one each."""
 
 import pytest
 from cognito_edge_cdk.references import Place
@@ -11,7 +11,7 @@ MODES = pytest.mark.parametrize("access_control", [None, "Control"], ids=["sigv4
 NO_TOKEN = "leads to a function behind the gateway without running the edge function at origin-request"
 
 
-def behaviour(**changes):
+def behavior(**changes):
     valid = {
         "TargetOriginId": "Function",
         "CachePolicyId": CACHING_DISABLED,
@@ -44,11 +44,11 @@ def signed_by(name):
 def faults(
     *more, access_control=None, function_origin=None, origins=(), groups=None, route=None, resources=None, **default
 ):
-    """Return what is wrong with a distribution of two origins and these besides, in the place where a route starts."""
+    """Return the faults of a distribution with two origins and these behaviors and origins, in the stack where a route starts."""
     route = route or Route(value=None)
     own = signed_by(access_control) if access_control else {}
     config = {
-        "DefaultCacheBehavior": behaviour(**default),
+        "DefaultCacheBehavior": behavior(**default),
         "CacheBehaviors": [{"PathPattern": f"/{number}/*", **one} for number, one in enumerate(more)],
         "Origins": [
             {"Id": "Function", "DomainName": HOST, **(own if function_origin is None else function_origin)},
@@ -73,15 +73,15 @@ def faults(
 @MODES
 def test_a_gateway_with_a_site_beside_it_has_no_faults(access_control):
     """In both modes; the site may be cached."""
-    assert faults(SITE, behaviour(), access_control=access_control) == []
+    assert faults(SITE, behavior(), access_control=access_control) == []
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"CachePolicyId": OPTIMIZED}, "behaviour /0/* is cacheable"),
-        ({"CachePolicyId": {"Ref": "TheirPolicy"}}, "behaviour /0/* is cacheable"),
-        ({"ForwardedValues": {"QueryString": True}}, "behaviour /0/* is cacheable"),
+        ({"CachePolicyId": OPTIMIZED}, "behavior /0/* is cacheable"),
+        ({"CachePolicyId": {"Ref": "TheirPolicy"}}, "behavior /0/* is cacheable"),
+        ({"ForwardedValues": {"QueryString": True}}, "behavior /0/* is cacheable"),
         ({"OriginRequestPolicyId": "216adef6-5c7f-47e4-b989-5492eafa07d3"}, "another origin request policy"),
         ({"OriginRequestPolicyId": None}, "another origin request policy"),
         ({"ViewerProtocolPolicy": "allow-all"}, "takes plain HTTP (allow-all)"),
@@ -100,7 +100,7 @@ def test_a_gateway_with_a_site_beside_it_has_no_faults(access_control):
             "without running the edge function at origin-request",
         ),
         (
-            {"LambdaFunctionAssociations": {"Fn::If": ["Beta", [], behaviour()["LambdaFunctionAssociations"]]}},
+            {"LambdaFunctionAssociations": {"Fn::If": ["Beta", [], behavior()["LambdaFunctionAssociations"]]}},
             "without running the edge function at origin-request",
         ),
         (
@@ -111,15 +111,15 @@ def test_a_gateway_with_a_site_beside_it_has_no_faults(access_control):
 )
 @MODES
 def test_a_behaviour_that_breaks_one_rule_is_named(changes, message, access_control):
-    """One fault, about that behaviour."""
-    (fault,) = faults(behaviour(**changes), access_control=access_control)
+    """One fault, about that behavior."""
+    (fault,) = faults(behavior(**changes), access_control=access_control)
     assert message in fault
     assert "/0/*" in fault
 
 
-def test_a_behaviour_that_would_have_cloudfront_sign_unchecked_requests_is_refused():
+def test_a_behavior_that_would_have_cloudfront_sign_unchecked_requests_is_refused():
     """The worst that mode oac allows: no edge function, and yet a valid signature."""
-    (fault,) = faults(behaviour(LambdaFunctionAssociations=[]), access_control="Control")
+    (fault,) = faults(behavior(LambdaFunctionAssociations=[]), access_control="Control")
     assert "no token is checked there" in fault
 
 
@@ -132,13 +132,13 @@ def test_sigv4_with_an_access_control_is_refused():
 
 @pytest.mark.parametrize("origin", [{}, {"OriginAccessControlId": ""}, {"OriginAccessControlId": "E1EXAMPLE"}])
 def test_oac_without_the_gateways_access_control_is_refused(origin):
-    """Nobody, or somebody else's setting, would sign."""
+    """Without it no one signs, and another one signs for other requests."""
     (fault,) = faults(access_control="Control", function_origin=origin)
     assert "lacks the gateway's origin access control" in fault
 
 
-class TestWhereABehaviourLeads:
-    """An origin is the gateway's by where it leads, not by what it is called."""
+class TestWhereABehaviorLeads:
+    """An origin is the gateway's by where it leads, not by its name."""
 
     @staticmethod
     def open_way(origin):
@@ -151,7 +151,7 @@ class TestWhereABehaviourLeads:
         route = TO_THE_URL[name]
         origin = {"Id": "Open", "DomainName": route.value, **signed_by("Theirs")}
         first, second = faults(self.open_way("Open"), origins=[origin], route=route, access_control=access_control)
-        assert f"behaviour /0/* {NO_TOKEN}" in first
+        assert f"behavior /0/* {NO_TOKEN}" in first
         assert "give the path to EdgeGateway in functions={…}" in first
         expected = "lacks the gateway's" if access_control else "has an origin access control, but signing='sigv4'"
         assert f"origin Open {expected}" in second
@@ -160,7 +160,7 @@ class TestWhereABehaviourLeads:
     def test_a_second_origin_that_is_guarded_is_fine(self, access_control):
         """Behind the edge function, signed as the first one is."""
         origin = {"Id": "More", "DomainName": HOST, **(signed_by("Control") if access_control else {})}
-        more = behaviour(TargetOriginId="More")
+        more = behavior(TargetOriginId="More")
         assert faults(more, SITE, origins=[origin], access_control=access_control) == []
         assert (
             len(faults({**more, "LambdaFunctionAssociations": []}, origins=[origin], access_control=access_control))
@@ -168,22 +168,22 @@ class TestWhereABehaviourLeads:
         )
 
     @MODES
-    def test_what_somebody_put_behind_the_edge_function_is_behind_it_on_every_path(self, access_control):
-        """A function URL in letters, say: it is the gateway's as soon as one behaviour makes it so."""
+    def test_an_origin_behind_the_edge_function_is_behind_it_on_every_path(self, access_control):
+        """A function URL in letters, for one: it is the gateway's as soon as one guarded behavior leads to it."""
         own = signed_by("Control") if access_control else {}
         origin = {"Id": "More", "DomainName": "abcdefghij.lambda-url.us-east-1.on.aws", **own}
-        guarded, open_way = behaviour(TargetOriginId="More"), self.open_way("More")
+        guarded, open_way = behavior(TargetOriginId="More"), self.open_way("More")
         assert faults(guarded, origins=[origin], access_control=access_control) == []
         (fault,) = faults(guarded, open_way, origins=[origin], access_control=access_control)
-        assert f"behaviour /1/* {NO_TOKEN}" in fault
+        assert f"behavior /1/* {NO_TOKEN}" in fault
         (fault,) = faults(guarded, origins=[{**origin, **signed_by("Theirs")}], access_control=access_control)
         assert "origin More" in fault
 
     @MODES
-    def test_the_default_behaviour_counts(self, access_control):
-        """Overridden by hand, say, in favour of a site."""
-        (fault,) = faults(behaviour(), access_control=access_control, LambdaFunctionAssociations=[])
-        assert f"behaviour * {NO_TOKEN}" in fault
+    def test_the_default_behavior_counts(self, access_control):
+        """For one that was overridden by hand, in favour of a site."""
+        (fault,) = faults(behavior(), access_control=access_control, LambdaFunctionAssociations=[])
+        assert f"behavior * {NO_TOKEN}" in fault
 
     @staticmethod
     def group(*members, **changes):
@@ -204,13 +204,13 @@ class TestWhereABehaviourLeads:
         ],
     )
     def test_an_origin_group_leads_to_each_of_its_members(self, groups, access_control):
-        """In any order, also where a condition or a parameter decides."""
+        """In any order, also if a condition or a parameter decides."""
         (fault,) = faults(self.open_way("Group"), groups=groups, access_control=access_control)
-        assert f"behaviour /0/* {NO_TOKEN}" in fault
+        assert f"behavior /0/* {NO_TOKEN}" in fault
 
     @MODES
     def test_an_origin_group_without_a_function_is_its_owners_business(self, access_control):
-        """Two buckets, say; so is a group of functions that nothing leads to."""
+        """Two buckets, for one; or a group of functions that no behavior leads to."""
         second = {"Id": "Backup", "DomainName": "backup.s3.us-east-1.amazonaws.com", **signed_by("Bucket")}
         buckets = self.group("Site", "Backup")
         assert faults(self.open_way("Group"), origins=[second], groups=buckets, access_control=access_control) == []
@@ -218,10 +218,10 @@ class TestWhereABehaviourLeads:
 
     @MODES
     def test_an_origin_group_behind_the_edge_function_is_fine(self, access_control):
-        """Lambda@Edge runs for every member that is tried."""
+        """Lambda@Edge runs for every member that CloudFront tries."""
         own = signed_by("Control") if access_control else {}
         second = {"Id": "More", "DomainName": HOST, **own}
-        more = behaviour(TargetOriginId="Group")
+        more = behavior(TargetOriginId="Group")
         groups = self.group("Function", "More")
         assert faults(more, origins=[second], groups=groups, access_control=access_control) == []
         more["LambdaFunctionAssociations"] = []
@@ -243,20 +243,20 @@ class TestWhereABehaviourLeads:
 
     @MODES
     def test_a_transform_hides_where_it_leads(self, access_control):
-        """CloudFormation would put in what stands in a bucket."""
+        """CloudFormation would insert the content of a bucket."""
         (fault,) = faults({**SITE, "Fn::Transform": {"Name": "AWS::Include"}}, access_control=access_control)
         assert "holds an Fn::Transform: where it leads is decided at deploy; write it out" in fault
 
     @MODES
     def test_an_odd_distribution_breaks_nothing(self, access_control):
-        """An origin without an id, groups that are none, associations that are no list."""
+        """An origin without an id, malformed groups, associations that are no list."""
         odd = [{"DomainName": "example.com"}, {"Id": "x", "DomainName": {}}]
         more = {**SITE, "LambdaFunctionAssociations": "none", "FunctionAssociations": [None]}
         assert faults(more, origins=odd, groups={"Items": "none"}, access_control=access_control) == []
 
 
 class TestOriginsOfWhichNothingIsKnown:
-    """CloudFront signs for whatever has an access control; that this is no function behind the gateway has to show."""
+    """CloudFront signs for every origin with an access control, so the template has to show that it is no function behind the gateway."""
 
     @MODES
     @pytest.mark.parametrize("signer", [signed_by("Theirs"), {"OriginAccessControlId": "E1EXAMPLE"}])
@@ -273,7 +273,7 @@ class TestOriginsOfWhichNothingIsKnown:
         ],
     )
     def test_signed_requests_past_the_edge_function_are_refused(self, host, signer, access_control):
-        """It may be the URL that the gateway protects, by another name."""
+        """It may be the URL that the gateway protects, under another name."""
         resources = {"Custom": {"Type": "Custom::Lookup", "Properties": {"Of": "theirs"}}}
         origin = {"Id": "Open", "DomainName": host, **signer}
         way = {**SITE, "TargetOriginId": "Open"}
@@ -293,7 +293,7 @@ class TestOriginsOfWhichNothingIsKnown:
             {"DomainName": {"Fn::GetAtt": ["OtherUrl", "FunctionUrl"]}, **signed_by("Theirs")},
         ],
     )
-    def test_what_nobody_signs_for_or_is_known_is_its_owners_business(self, origin, access_control):
+    def test_an_origin_that_is_unsigned_or_known_passes(self, origin, access_control):
         """An unsigned request gets nowhere; a bucket is no function; another function's URL is not behind the gateway."""
         way = {**SITE, "TargetOriginId": "Open"}
         resources = {"OtherUrl": URL}
@@ -322,13 +322,13 @@ class TestCloudFrontFunctions:
     def test_with_oac_one_that_chooses_the_origin_is_refused_without_the_edge_function(self, code):
         """With sigv4 CloudFront signs nothing, and beside the edge function every origin is checked."""
         (fault,) = self.found(code, access_control="Control")
-        assert "behaviour /0/* does not run the edge function, and its CloudFront function calls " in fault
+        assert "behavior /0/* does not run the edge function, and its CloudFront function calls " in fault
         assert "remove the call, or give signing='sigv4'" in fault
         assert self.found(code, access_control=None) == []
-        assert self.found(code, access_control="Control", **behaviour()) == []
+        assert self.found(code, access_control="Control", **behavior()) == []
 
     @MODES
     def test_one_that_rewrites_paths_is_its_owners_business(self, access_control):
-        """The usual one."""
+        """Most functions do not call them."""
         code = "function handler(event) { event.request.uri += 'index.html'; return event.request; }"
         assert self.found(code, access_control=access_control) == []

@@ -1,4 +1,4 @@
-"""Every way to deploy it: one region or two, both signing modes, one URL or three, own pool or somebody else's."""
+"""Every way to deploy it: one region or two, both signing modes, one URL or three, an own pool or a given one."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ def template(variants, name, stack="CognitoEdgeGateway"):
 
 
 def test_cfn_lint_finds_nothing_in_any_of_them(variants):
-    """No error and no warning in any template, with the one habit of CDK's left out."""
+    """No error and no warning in any template, except for one of CDK's own habits."""
     files = sorted(variants.glob("*/*.template.json"))
     assert len(files) == 3 * 1 + 2 * 2 + 2 * 3 + 8  # one region; two; two with oac; the matrix
     command = [Path(sys.executable).with_name("cfn-lint"), "--ignore-checks", DOUBLE_DEPENDENCY]
@@ -84,7 +84,7 @@ class TestOac:
         ]
 
     def test_the_backend_expects_the_distribution(self, variants):
-        """Any of the account's before its id is known, that one afterwards; no role in either case."""
+        """Any distribution of the account before its id is known, that one afterwards; no role in either case."""
         for name, known in (("oac", "*"), ("oac-pinned", "E2EXAMPLE1234")):
             backend = template(variants, name).properties("AWS::Lambda::Function", below="ApiFunction")
             arn = ["arn:aws:cloudfront::", {"Ref": "AWS::AccountId"}, f":distribution/{known}"]
@@ -161,7 +161,7 @@ class TestTwoRegions:
         [("far-sigv4", "us-east-1", "CognitoEdgeGateway"), ("far-pool-sigv4", "eu-west-1", BACKEND)],
     )
     def test_parameters_stand_where_the_pool_does_and_the_edge_reads_there(self, variants, name, region, stack):
-        """In settings and in the role alike."""
+        """Settings and role both name that region."""
         (settings,) = (variants / name).glob("asset.*/settings.json")
         assert json.loads(settings.read_bytes())["parameter_region"] == region
         assert len(template(variants, name, stack).all("AWS::SSM::Parameter")) == 3
@@ -177,15 +177,15 @@ class TestTwoRegions:
         assert template(variants, name).document["Outputs"]["Region"]["Value"] == region
 
     def test_cognito_in_a_third_region_is_refused(self, tmp_path):
-        """It would take a third stack for nothing."""
+        """It would need a third stack."""
         with pytest.raises(ValueError, match="cognito_region=ap-south-1: expected us-east-1 or the backend's region"):
             build(app_in(tmp_path, backend_region="eu-west-1", cognito_region="ap-south-1"))
 
 
 class TestManyUrls:
     @pytest.mark.parametrize("signing", ["sigv4", "oac"])
-    def test_each_has_a_behaviour_and_an_origin(self, variants, signing):
-        """Three URLs: the default behaviour and two more, all guarded alike."""
+    def test_each_has_a_behavior_and_an_origin(self, variants, signing):
+        """Three URLs: the default behavior and two more, all guarded alike."""
         found = template(variants, f"{signing}-3-urls-own-pool", "Theirs").properties("AWS::CloudFront::Distribution")
         config = found["DistributionConfig"]
         assert [one["PathPattern"] for one in config["CacheBehaviors"]] == ["/1/*", "/2/*"]
@@ -195,7 +195,7 @@ class TestManyUrls:
             assert one["LambdaFunctionAssociations"][0]["EventType"] == "origin-request"
 
     def test_one_url_behind_two_patterns_is_one_origin(self, tmp_path):
-        """And one pair of permissions."""
+        """It has one pair of permissions."""
         app = app_in(tmp_path)
         stack = cdk.Stack(app, "Theirs", env=cdk.Environment(region="us-east-1"))
         url = function(stack, "F")
@@ -233,19 +233,17 @@ class TestCors:
     def test_it_is_on_the_functions_and_not_on_the_metadata(self, config):
         """RFC 9728's document is for pages of every origin; the edge function says so itself."""
         (distribution,) = [one for one in config.values() if one["Type"] == "AWS::CloudFront::Distribution"]
-        behaviours = distribution["Properties"]["DistributionConfig"]
-        (metadata,) = behaviours["CacheBehaviors"]
+        behaviors = distribution["Properties"]["DistributionConfig"]
+        (metadata,) = behaviors["CacheBehaviors"]
         assert metadata["PathPattern"] == "/.well-known/oauth-protected-resource*"
         assert "ResponseHeadersPolicyId" not in metadata
-        assert (
-            metadata["LambdaFunctionAssociations"] == behaviours["DefaultCacheBehavior"]["LambdaFunctionAssociations"]
-        )
-        assert "Ref" in behaviours["DefaultCacheBehavior"]["ResponseHeadersPolicyId"]
+        assert metadata["LambdaFunctionAssociations"] == behaviors["DefaultCacheBehavior"]["LambdaFunctionAssociations"]
+        assert "Ref" in behaviors["DefaultCacheBehavior"]["ResponseHeadersPolicyId"]
 
 
 @pytest.mark.parametrize(("pool", "expected"), [("foreign", "us-east-1_Foreign"), ("own", None)])
 def test_a_pool_that_is_known_at_synth_is_expected_by_the_edge(variants, pool, expected):
-    """Its keys are asked for while the parameters are read; the id of a pool that is yet to be made is only a token."""
+    """Its keys are fetched while the parameters are read; the id of a pool that this app makes is a CDK token."""
     (bundle,) = (variants / f"sigv4-1-urls-{pool}-pool").glob("asset.*/settings.json")
     assert json.loads(bundle.read_bytes()).get("expected_user_pool_id") == expected
 
@@ -272,7 +270,7 @@ THREE_LINES = """
 """
 
 
-def test_somebody_elses_app_gets_a_login_with_three_lines(tmp_path):
+def test_an_adopters_app_gets_a_login_with_three_lines(tmp_path):
     """A program of its own, in a folder of its own, that has this repository on its path."""
     (tmp_path / "shop.py").write_text(textwrap.dedent(THREE_LINES))
     program = (
@@ -296,15 +294,15 @@ def test_somebody_elses_app_gets_a_login_with_three_lines(tmp_path):
     assert finished.returncode == 0, finished.stderr
     shop = Template(json.loads((tmp_path / "cdk.out" / "Shop.template.json").read_bytes()))
     assert {"GatewayUrl", "UserPoolId", "ClientId", "LoginUrl"} <= set(shop.document["Outputs"])
-    behaviour = shop.properties("AWS::CloudFront::Distribution")["DistributionConfig"]["DefaultCacheBehavior"]
-    assert behaviour["LambdaFunctionAssociations"][0]["EventType"] == "origin-request"
+    behavior = shop.properties("AWS::CloudFront::Distribution")["DistributionConfig"]["DefaultCacheBehavior"]
+    assert behavior["LambdaFunctionAssociations"][0]["EventType"] == "origin-request"
     orders = shop.properties("AWS::Lambda::Function", below="Orders")
     assert set(orders["Environment"]["Variables"]) == {"EDGE_ACCOUNT_ID", "EDGE_ROLE_NAME"}
     assert shop.properties("AWS::Cognito::UserPool")["AdminCreateUserConfig"]["AllowAdminCreateUserOnly"] is True
 
 
 def test_synth_is_the_same_on_a_machine_without_cpython_3_13(assembly, tmp_path, monkeypatch):
-    """Which interpreters somebody has installed must not decide about hashes: cdk.json ships no bytecode."""
+    """The interpreters of a machine must not change hashes: cdk.json ships no bytecode."""
     assert CONTEXT["bytecode"] == "none"
     monkeypatch.setenv("PATH", "/nonexistent")
     finished = run_module("infra.app", "--fast", "--output", tmp_path / "cdk.out")

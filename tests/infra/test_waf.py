@@ -1,4 +1,4 @@
-"""infra/example/waf.py: the firewall's rules by name and order, its values, and that nobody can walk around it."""
+"""``infra/example/waf.py``: the firewall's rules by name and order, its values, and that no request gets around it."""
 
 import json
 
@@ -31,7 +31,7 @@ def rules(firewall):
 
 class TestRules:
     def test_all_of_them_stand_in_order(self, on):
-        """Countries, then the rate, then AWS's groups: what an earlier one refuses costs no later one."""
+        """Countries, then the rate, then AWS's groups: a request that one refuses costs nothing at the next."""
         found = on.properties("AWS::WAFv2::WebACL")["Rules"]
         assert [(rule["Name"], rule["Priority"]) for rule in found] == [
             ("Countries", 0),
@@ -67,7 +67,7 @@ class TestRules:
         assert [rule["Priority"] for rule in found] == [order.index(name) for name in names]
 
     def test_every_refusal_names_the_firewall(self, on):
-        """403 with a problem document of its own code, whichever rule refuses; the edge's own codes are others."""
+        """403 with a problem document, whichever rule refuses; its code differs from the edge's codes."""
         acl = on.properties("AWS::WAFv2::WebACL")
         blocks = [rule["Action"]["Block"] for rule in acl["Rules"][:2]]
         for rule in acl["Rules"][2:]:
@@ -97,7 +97,7 @@ class TestRules:
         }
 
     def test_samples_hold_no_token_cookie_or_query(self, on):
-        """WAF keeps samples of requests; they hold no more than our own log does."""
+        """WAF keeps samples of requests; they must hold no more than our own log."""
         protections = on.properties("AWS::WAFv2::WebACL")["DataProtectionConfig"]["DataProtections"]
         assert protections == [
             {
@@ -116,7 +116,7 @@ class TestRules:
             assert rule["VisibilityConfig"]["MetricName"] == rule["Name"]
 
 
-class TestNobodyWalksAroundIt:
+class TestNoRequestGetsAroundIt:
     def test_the_distribution_has_the_web_acl(self, on):
         """Of scope CLOUDFRONT."""
         acl, body = on.one("AWS::WAFv2::WebACL")
@@ -125,13 +125,13 @@ class TestNobodyWalksAroundIt:
         assert config["WebACLId"] == {"Fn::GetAtt": [acl, "Arn"]}
 
     def test_every_function_url_wants_a_signature(self, on):
-        """None of type NONE, which anybody could call."""
+        """Anyone could call a URL of type NONE."""
         urls = on.all("AWS::Lambda::Url")
         assert urls
         assert {body["Properties"]["AuthType"] for body in urls.values()} == {"AWS_IAM"}
 
     def test_only_the_edge_role_may_call_them(self, on):
-        """No permission lets anybody else in, and no other role of the stack may invoke a function URL."""
+        """No permission admits another caller, and no other role of the stack may invoke a function URL."""
         assert not on.all("AWS::Lambda::Permission")
         (role,) = [name for name in on.all("AWS::IAM::Role") if name.startswith("GatewayEdgeRole")]
         for body in on.all("AWS::IAM::Policy").values():
@@ -156,7 +156,7 @@ class TestNobodyWalksAroundIt:
 class TestValues:
     @pytest.mark.parametrize("context", [{}, {"waf": "off"}, {"waf": ""}], ids=["unsaid", "off", "empty"])
     def test_it_is_off_by_default(self, context):
-        """And then nothing is made."""
+        """By default nothing is made."""
         assert waf.from_context(context) is None
 
     def test_off_leaves_no_trace_in_the_template(self, tmp_path):
@@ -184,13 +184,13 @@ class TestValues:
         ids=lambda value: None if isinstance(value, str) else "-".join(value.values()) or "none",
     )
     def test_a_wrong_value_is_refused_with_what_is_expected(self, context, says):
-        """Before anything is made."""
+        """A wrong value is refused before anything is made."""
         with pytest.raises(ValueError, match=says):
             waf.from_context(context)
 
     @pytest.mark.parametrize("rate", [10, 2_000_000_000])
     def test_the_least_and_the_greatest_rate_are_taken(self, rate):
-        """As WAF takes them."""
+        """WAF takes the same bounds."""
         assert waf.from_context({"waf": "on", "waf_rate": str(rate)}).rate == rate
 
     def test_the_stack_hands_its_context_on(self, tmp_path):
@@ -206,7 +206,7 @@ class TestValues:
         assert (limits["min"], limits["max"]) == (waf._MIN_RATE, waf._MAX_RATE)
 
     def test_it_is_made_in_us_east_1_only(self):
-        """Where web ACLs for CloudFront have to be."""
+        """Web ACLs for CloudFront have to be there."""
         stack = cdk.Stack(cdk.App(), "S", env=cdk.Environment(region="eu-west-1"))
         with pytest.raises(ValueError, match="made in us-east-1, not in eu-west-1"):
             waf.WebAcl(stack, "Firewall", waf.Firewall())

@@ -1,4 +1,4 @@
-"""Ways past the gateway, in templates that hold one each: every one is refused, and what only looks like one is not."""
+"""Ways past the gateway, in templates that hold one each: all are refused, and set-ups that only look like one are not."""
 
 import pytest
 from cognito_edge_cdk.references import Place
@@ -50,7 +50,7 @@ class TestDistributions:
 
     @pytest.mark.parametrize("name", TO_THE_URL)
     def test_another_distribution_on_a_url_behind_the_gateway_is_refused(self, name):
-        """However its origin comes to lead there."""
+        """By whatever reference its origin leads there."""
         route = TO_THE_URL[name]
         (fault,) = faults(other_distribution_faults, route, Theirs=self.distribution(route.value))
         assert fault.startswith(
@@ -89,7 +89,7 @@ class TestDistributions:
         assert faults(other_distribution_faults, Route(value=None), Theirs=resource, OtherUrl=URL) == []
 
     def test_the_gateways_own_distribution_is_judged_by_its_own_rule(self):
-        """It leads to the URL, and may."""
+        """It may lead to the URL."""
         route = Route(value=None)
         assert faults(other_distribution_faults, route, Distribution=self.distribution(ADDRESS)) == []
 
@@ -109,7 +109,7 @@ class TestUrls:
     @pytest.mark.parametrize("auth_type", ["AWS_IAM", "NONE"])
     @pytest.mark.parametrize("name", TO_THE_FUNCTION)
     def test_a_further_url_of_a_function_behind_the_gateway_is_refused(self, name, auth_type):
-        """Whatever it asks for, and however the function is named."""
+        """Whatever its auth type, and however the function is named."""
         route = TO_THE_FUNCTION[name]
         (fault,) = faults(other_url_faults, route, Theirs=self.url(route.value, AuthType=auth_type))
         assert (
@@ -119,7 +119,7 @@ class TestUrls:
         assert "remove it, or give it to EdgeGateway in functions={…} as well" in fault
 
     def test_an_alias_url_is_refused_with_its_qualifier(self):
-        """Which is how CDK writes it."""
+        """CDK writes it in this way."""
         theirs = self.url({"Ref": "Function"}, Qualifier="live", AuthType="AWS_IAM")
         assert len(faults(other_url_faults, Route(value=None), Theirs=theirs)) == 1
 
@@ -176,35 +176,35 @@ class TestPermissions:
         )
 
     @pytest.mark.parametrize("name", TO_THE_FUNCTION)
-    def test_a_permission_for_anybody_is_refused_however_the_function_is_named(self, name):
+    def test_a_permission_for_anyone_is_refused_however_the_function_is_named(self, name):
         """By reference, name or ARN, through aliases, versions and the URL."""
         route = TO_THE_FUNCTION[name]
         (fault,) = faults(permission_faults, route, Theirs=self.permission("*", function=route.value))
         assert (
             f"permission Theirs ({route.here}.json) on the function of Home/Url, which is behind the gateway" in fault
         )
-        assert "lets in anybody (Principal *), past the token check; remove it" in fault
+        assert "lets in anyone (Principal *), past the token check; remove it" in fault
 
     @pytest.mark.parametrize("action", ["lambda:InvokeFunctionUrl", "lambda:InvokeFunction", "lambda:*", "*"])
     @pytest.mark.parametrize(
         ("principal", "properties", "message"),
         [
-            ("*", {}, "anybody (Principal *)"),
-            ({"Fn::If": ["Beta", {"Ref": "AWS::AccountId"}, "*"]}, {}, "anybody (Principal *)"),
-            ("*", {"PrincipalOrgID": "o-abcdefghij"}, "everybody of o-abcdefghij (Principal *)"),
-            ("*", {"SourceAccount": {"Ref": "AWS::AccountId"}}, "anybody (Principal *)"),
-            ("s3.amazonaws.com", {"FunctionUrlAuthType": "NONE"}, "anybody without a signature"),
-            ("111122223333", {}, "111122223333, of which the construct cannot see"),
-            (111122223333, {}, "111122223333, of which the construct cannot see"),
-            ("arn:aws:iam::111122223333:root", {}, "arn:aws:iam::111122223333:root, of which"),
+            ("*", {}, "anyone (Principal *)"),
+            ({"Fn::If": ["Beta", {"Ref": "AWS::AccountId"}, "*"]}, {}, "anyone (Principal *)"),
+            ("*", {"PrincipalOrgID": "o-abcdefghij"}, "everyone in o-abcdefghij (Principal *)"),
+            ("*", {"SourceAccount": {"Ref": "AWS::AccountId"}}, "anyone (Principal *)"),
+            ("s3.amazonaws.com", {"FunctionUrlAuthType": "NONE"}, "anyone without a signature"),
+            ("111122223333", {}, "111122223333: the construct cannot see"),
+            (111122223333, {}, "111122223333: the construct cannot see"),
+            ("arn:aws:iam::111122223333:root", {}, "arn:aws:iam::111122223333:root: the construct"),
             ("arn:aws:iam::111122223333:role/caller", {}, "another account could call past the token check"),
             ("arn:aws:sts::111122223333:assumed-role/caller/me", {}, "write this account as AWS::AccountId"),
-            ({"Fn::Sub": "arn:aws:iam::${Given}:root"}, {}, "of which the construct cannot see"),
-            ({"Ref": "Given"}, {}, "of which the construct cannot see"),
-            ({"Fn::GetAtt": ["Function", "Arn"]}, {}, "of which the construct cannot see"),
-            ("arn:aws:iam", {}, "of which the construct cannot see"),
-            ("AIDACKCEVSQ6C2EXAMPLE", {}, "of which the construct cannot see"),
-            (None, {}, "an unknown principal, of which"),
+            ({"Fn::Sub": "arn:aws:iam::${Given}:root"}, {}, ": the construct cannot see"),
+            ({"Ref": "Given"}, {}, ": the construct cannot see"),
+            ({"Fn::GetAtt": ["Function", "Arn"]}, {}, ": the construct cannot see"),
+            ("arn:aws:iam", {}, ": the construct cannot see"),
+            ("AIDACKCEVSQ6C2EXAMPLE", {}, ": the construct cannot see"),
+            (None, {}, "an unknown principal: the construct cannot see"),
         ],
     )
     def test_whoever_may_be_of_another_account_is_refused(self, principal, properties, message, action):
@@ -223,11 +223,11 @@ class TestPermissions:
         ],
     )
     def test_principals_of_the_same_account_are_trusted(self, principal):
-        """As with IAM policies, which no rule judges."""
+        """No rule judges principals of the same account, nor IAM policies."""
         assert self.found(principal, more={"Role": {"Type": "AWS::IAM::Role"}}) == []
 
     def test_an_account_in_letters_is_the_own_one_only_if_that_is_known(self):
-        """Without an account in the stack's environment, one account in letters looks like another."""
+        """If the stack's environment has no account, a literal account may be another one."""
         for principal in ("123456789012", "arn:aws:iam::123456789012:role/r"):
             assert self.found(principal, account="123456789012") == []
             assert len(self.found(principal, account="210987654321")) == 1
@@ -248,7 +248,7 @@ class TestPermissions:
         assert self.found(principal, action="lambda:InvokeFunction") == []
         for action in ("lambda:InvokeFunctionUrl", "lambda:invokefunctionurl", "lambda:*", "*", {"Ref": "Given"}):
             (fault,) = self.found(principal, action=action)
-            assert "by way of the function URL, which no service but CloudFront calls" in fault
+            assert "through the function URL, which no service but CloudFront calls" in fault
             assert "action='lambda:InvokeFunction'" in fault
 
     @pytest.mark.parametrize("action", ["lambda:InvokeFunctionUrl", "lambda:InvokeFunction"])
@@ -310,7 +310,7 @@ class TestPermissions:
         assert len(self.found("cloudfront.amazonaws.com", SourceArn=source, FunctionUrlAuthType="NONE")) == 1
 
     def test_the_distribution_may_be_known_by_an_output_of_another_region(self):
-        """Which is how the construct's own permissions of another region know it."""
+        """The construct's own permissions in another region refer to it in this way."""
         identifier = {"Fn::GetStackOutput": {"StackName": "Home", "OutputName": "Address", "Region": "eu-west-1"}}
         source = {"Fn::Join": ["", ["arn:aws:cloudfront::", {"Ref": "AWS::AccountId"}, ":distribution/", identifier]]}
         arn = {"Fn::Sub": "arn:aws:lambda:eu-west-1:${AWS::AccountId}:function:orders"}
@@ -321,5 +321,5 @@ class TestPermissions:
 
     @pytest.mark.parametrize("function", ["orders2", {"Ref": "Other"}, {"Fn::ImportValue": "somebody-elses"}])
     def test_permissions_on_other_functions_are_their_owners_business(self, function):
-        """Public ones too."""
+        """Other functions may even be public."""
         assert self.found("*", function=function, more={"Other": {**FUNCTION, "Properties": {}}}) == []

@@ -1,4 +1,4 @@
-"""The page's build: once for each state of its sources, the same bytes each time, and no harm where npm is out of reach."""
+"""The page's build: once for each state of its sources, the same bytes each time, and no harm without a registry."""
 
 import json
 import re
@@ -50,7 +50,7 @@ def test_the_page_is_built_once_for_each_state_of_its_sources(copy):
 
 
 def test_a_page_that_was_deleted_is_built_again(copy):
-    """The digest alone is no page."""
+    """The digest alone does not count as a page."""
     web_build.build()
     shutil.rmtree(copy / "dist")
     assert web_build.build()
@@ -58,7 +58,7 @@ def test_a_page_that_was_deleted_is_built_again(copy):
 
 
 def test_a_broken_source_leaves_the_page_that_was_there(copy, capfd):
-    """Whole or not at all; where the page is optional the status is 0, and the last line says what is served."""
+    """A page is replaced as a whole or not at all; if it is optional the status is 0, and the last line says what is served."""
     web_build.build()
     first = files(copy / "dist")
     (copy / "src" / "main.tsx").write_text("import {")
@@ -92,7 +92,7 @@ def test_finding_nothing_to_do_loads_nothing():
 
 
 def test_the_lock_names_exact_versions_and_no_registry():
-    """Whoever installs uses their own registry, and gets what the hashes say."""
+    """Each person installs from their own registry, and gets what the hashes say."""
     package = json.loads((WEB / "package.json").read_text())
     versions = {**package["dependencies"], **package["devDependencies"]}
     assert [name for name, version in versions.items() if not re.fullmatch(r"\d+\.\d+\.\d+", version)] == []
@@ -106,7 +106,7 @@ def test_the_lock_names_exact_versions_and_no_registry():
 
 
 def test_packages_count_as_installed_by_their_lock_alone(tmp_path):
-    """An installation that was cut off has no mark; all of a lock is enough where a part is wanted, and not the other way."""
+    """An interrupted installation has no mark; an installation of the whole lock also serves for a part, and not the other way."""
     lock, modules = tmp_path / "package-lock.json", tmp_path / "node_modules"
     lock.write_text("{}")
     modules.mkdir()

@@ -58,7 +58,7 @@ def app_in(folder, *, checks=False, **context):
 
 
 def synthesise_all(root):
-    """Synthesise all of them below *root*; by name, each a folder of templates. The example's pass cdk-nag on the way."""
+    """Synthesise each of them into a folder of its name below *root*. The example's are checked by cdk-nag."""
     for name, context in EXAMPLES.items():
         app = app_in(root / name, checks=True, **context)
         build(app)
