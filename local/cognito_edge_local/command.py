@@ -1,129 +1,114 @@
-"""`python -m local`: run the whole gateway on this machine (what `make run` calls)."""
+"""``cognito-edge local`` and ``python -m local``: run the whole gateway on this machine (what ``make run`` calls)."""
 
-import argparse
 import asyncio
 import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+
+import click
 
 from .hosts import is_host_name
-from .launcher import build
-from .stack import EMULATOR_PYTHON, RUNTIME_CLIENT, Options, run
+from .launcher import places
 
 _HIGHEST_PORT = 65_535
 _OTHERS_MAY_NOTHING = 0o077
+_INTERRUPTED = 130
+
+
+def _port(name: str, default: int, whose: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option(
+        name,
+        type=click.IntRange(0, _HIGHEST_PORT),
+        metavar="PORT",
+        default=default,
+        help=f"Port of {whose}. [default: {default}]",
+    )
+
+
+def _host_names(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    names = tuple(name.lower() for name in given)
+    for name in names:
+        if not is_host_name(name):
+            raise click.BadParameter(
+                f"expected a host name such as my.test, without scheme, port, path or final dot, not {name!r}."
+            )
+    return names
+
+
+@click.command("local", epilog="Example: python -m local --port 9000 --login-port 9001 --signing oac")
+@_port("--port", 8080, "the gateway; 0 takes any free port, here and below")
+@_port("--login-port", 8081, "the sign-in front (the hosted UI)")
+@_port("--emulator-port", 4566, "the AWS emulator")
+@_port("--function-url-port", 8090, "the first function URL; further ones count up")
+@_port("--trace-port", 0, "the trace page")
+@click.option(
+    "--allow-host",
+    "allow_hosts",
+    metavar="NAME",
+    multiple=True,
+    callback=_host_names,
+    help="Name under which the gateway and the sign-in front may be called as well, such as my.test; may be repeated. "
+    "Their own names are 127.0.0.1 and localhost, the distribution's domain name and its aliases.",
+)
+@click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    default=places.state_dir,
+    show_default=".local in the project's folder",
+    help="outputs.json and logs; one running system per folder.",
+)
+@click.option(
+    "--cache-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    default=places.cache_dir,
+    show_default=".local/cache in the project's folder",
+    help="Results of synthesis and bundling; any number of systems may share it.",
+)
+@click.option(
+    "--signing",
+    type=click.Choice(["sigv4", "oac"]),
+    default="sigv4",
+    show_default=True,
+    help="Who signs for the function URLs: the edge function, or CloudFront after it.",
+)
+@click.option(
+    "--settings",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="JSON object of settings for the local edge function, such as a short settings_lifetime_s.",
+)
+@click.option(
+    "--assembly",
+    type=click.Path(path_type=Path, resolve_path=True),
+    metavar="DIR",
+    help="Deploy this cloud assembly (cdk synth --output DIR) instead of the project's own: one stack of yours with an "
+    "EdgeGateway in it, the outputs of its add_outputs(), and an output FunctionUrl<Name> for each function URL.",
+)
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+@click.option("--parent-pid", type=int, metavar="PID", hidden=True)  # ``make run`` passes make's
+def local(**chosen: Any) -> int:
+    """Run the whole gateway on this machine. Everything listens on 127.0.0.1 only."""
+    if problem := places.what_is_missing():
+        click.echo(f"local: {problem}", err=True)
+        return 1
+    # Only now: the help needs no AWS SDK, and an installed package may lack the servers.
+    from .stack import Options, run  # noqa: PLC0415
+
+    # For this process and all that it starts.
+    os.umask(_OTHERS_MAY_NOTHING)
+    return asyncio.run(run(Options(**chosen)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Read the command line and run until a signal comes."""
-    parser = _parser()
-    arguments = parser.parse_args(argv)
-    for part in (EMULATOR_PYTHON, RUNTIME_CLIENT):
-        if not part.exists():
-            print(f"local: {part} does not exist. `make install` makes it; `make run` does both.", file=sys.stderr)
-            return 1
-    # For this process and all that it starts.
-    os.umask(_OTHERS_MAY_NOTHING)
-    return asyncio.run(
-        run(
-            Options(
-                port=arguments.port,
-                login_port=arguments.login_port,
-                emulator_port=arguments.emulator_port,
-                function_url_port=arguments.function_url_port,
-                state_dir=arguments.state_dir,
-                cache_dir=arguments.cache_dir,
-                quiet=arguments.quiet,
-                signing=arguments.signing,
-                settings=arguments.settings,
-                assembly=arguments.assembly.resolve() if arguments.assembly else None,
-                parent_pid=arguments.parent_pid,
-                trace_port=arguments.trace_port,
-                allow_hosts=tuple(arguments.allow_host or ()),
-            )
-        )
-    )
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m local",
-        description="Run the whole gateway on this machine. Everything listens on 127.0.0.1 only.",
-        epilog="example: python -m local --port 9000 --login-port 9001 --signing oac",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    ports = parser.add_argument_group("ports (0 takes any free one)")
-    for option, default, purpose in (
-        ("--port", 8080, "of the gateway"),
-        ("--login-port", 8081, "of the sign-in front (the hosted UI)"),
-        ("--emulator-port", 4566, "of the AWS emulator"),
-        ("--function-url-port", 8090, "of the first function URL; further ones count up"),
-        ("--trace-port", 0, "of the trace page"),
-    ):
-        ports.add_argument(option, type=_port_number, default=default, metavar="PORT", help=purpose)
-    parser.add_argument(
-        "--allow-host",
-        type=_host_name,
-        action="append",
-        metavar="NAME",
-        help="name under which the gateway and the sign-in front may be called as well, such as my.test; may be repeated. "
-        "Their own names are 127.0.0.1 and localhost, the distribution's domain name and its aliases",
-    )
-    parser.add_argument(
-        "--state-dir",
-        type=Path,
-        default=build.PROJECT / ".local",
-        metavar="DIR",
-        help="outputs.json and logs; one running system per folder",
-    )
-    parser.add_argument(
-        "--cache-dir",
-        type=Path,
-        default=build.PROJECT / ".local" / "cache",
-        metavar="DIR",
-        help="results of synthesis and bundling; any number of systems may share it",
-    )
-    parser.add_argument(
-        "--signing",
-        choices=("sigv4", "oac"),
-        default="sigv4",
-        help="who signs for the function URLs: the edge function, or CloudFront after it",
-    )
-    parser.add_argument(
-        "--settings",
-        type=Path,
-        metavar="FILE",
-        help="JSON object of settings for the local edge function, such as a short settings_lifetime_s",
-    )
-    parser.add_argument(
-        "--assembly",
-        type=Path,
-        metavar="DIR",
-        help="deploy this cloud assembly (cdk synth --output DIR) instead of the project's own: one stack of yours with an "
-        "EdgeGateway in it, the outputs of its add_outputs(), and an output FunctionUrl<Name> for each function URL",
-    )
-    parser.add_argument("--quiet", action="store_true", help="print errors only")
-    parser.add_argument(
-        "--parent-pid",
-        type=int,
-        metavar="PID",
-        help="stop when this process is no longer the parent (`make run` passes make's)",
-    )
-    return parser
-
-
-def _port_number(text: str) -> int:
-    number = int(text) if text.isascii() and text.isdigit() else -1
-    if not 0 <= number <= _HIGHEST_PORT:
-        raise argparse.ArgumentTypeError(f"a port is a number from 0 to {_HIGHEST_PORT}, not {text!r}")
-    return number
-
-
-def _host_name(text: str) -> str:
-    name = text.lower()
-    if not is_host_name(name):
-        raise argparse.ArgumentTypeError(
-            f"expected a host name such as my.test, without scheme, port, path or final dot, not {text!r}"
-        )
-    return name
+    """Do what *argv* says, or this process's own arguments, and return the exit status."""
+    try:
+        status: int = local.main(argv, prog_name="python -m local", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return _INTERRUPTED
+    return status

@@ -1,7 +1,7 @@
 """The names that the gateway and the sign-in front answer to; everything else gets CloudFront's 403.
 
 A page on the internet can rebind its own host name to 127.0.0.1 (DNS rebinding). The browser then takes the gateway for the
-page's own server and lets the page read everything. Its requests carry that name in `Host`, and are refused.
+page's own server and lets the page read everything. Its requests carry that name in ``Host``, and are refused.
 """
 
 import re
@@ -23,10 +23,10 @@ def is_host_name(text: str) -> bool:
 
 
 def answers_to(host: bytes, port: int, names: Iterable[str]) -> bool:
-    """Say whether a server on *port* answers a request with this `Host`.
+    """Say whether a server on *port* answers a request with this ``Host``.
 
     A loopback name must have the port, as browsers send it. Other names may leave it out, since they are also the names
-    of the real gateway. `*.example.com` stands for every name below `example.com`, as in CloudFront's alternate names.
+    of the real gateway. ``*.example.com`` stands for every name below ``example.com``, as in CloudFront's alternate names.
 
     Args:
         host: The header's value.

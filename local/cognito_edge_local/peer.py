@@ -1,13 +1,12 @@
 """Whose program is at the other end of a connection: no other user of the machine is let in.
 
 A port on 127.0.0.1 takes connections from every program of the machine, whoever runs it. Linux tells who owns the other end
-of a connection, so `OwnUserListener` refuses connections of other users before it reads a byte. Root is another user, too: it
+of a connection, so ``OwnUserListener`` refuses connections of other users before it reads a byte. Root is another user, too: it
 needs no port to read what is here, and WSL and container engines relay other users' connections as root. macOS does not
-tell: `can_tell` is false there, and a random key of each start keeps others out (`emulator/process.py`).
+tell: ``can_tell`` is false there, and a random key of each start keeps others out (``emulator/process.py``).
 
-The kernel is asked for the one connection in question over a netlink socket (sock_diag(7), as `ss` does). That takes about 15
-microseconds. /proc/net/tcp says the same, but takes 10 ms to read when it has some thousand rows; it is read where a sandbox
-has no such socket.
+This module asks the kernel for the one connection in question over a netlink socket (sock_diag(7), as ``ss`` does). Where a
+sandbox has no such socket it reads /proc/net/tcp, which says the same but is slow (docs/adr/0018-whose-connection-it-is.md).
 
 Standard library only: the emulator's process, which has an environment of its own, loads this file as well.
 """
@@ -94,7 +93,7 @@ def is_ours(connection: socket.socket) -> bool:
 
 
 def owner(peer: Address, own: Address) -> int | None:
-    """Return the uid of the program whose socket at *peer* is connected to *own*; None if there is none, or nobody tells.
+    """Return the uid of the program whose socket at *peer* is connected to *own*; None if it is not known.
 
     Raises:
         OSError: The system does not say this time.
@@ -132,7 +131,7 @@ def _asked(peer: Address, own: Address) -> int | None:
     header = _HEADER.pack(_HEADER.size + len(request), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 0, 0)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
         kernel.send(header + request)
-        return uid_in(kernel.recv(4096, socket.MSG_DONTWAIT))  # the kernel answers before `send` returns
+        return uid_in(kernel.recv(4096, socket.MSG_DONTWAIT))  # the kernel answers before ``send`` returns
 
 
 def uid_in(answer: bytes) -> int | None:

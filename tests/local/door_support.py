@@ -28,8 +28,8 @@ URL_HOST = f"abcdefghijklmnopqrstuvwxyz012345.lambda-url.{REGION}.on.aws"
 FUNCTION_ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:api"
 CREDENTIAL = Credential(
     access_key_id="ASIAEXAMPLEEXAMPLE00",
-    secret_access_key="edge/secret+access/key/that/nobody/may/see",
-    session_token="session-token-that-nobody-may-see//==",
+    secret_access_key="edge/secret+access/key/that/must/not/show",
+    session_token="session-token-that-must-not-show//==",
     principal_arn=f"arn:aws:sts::{ACCOUNT}:assumed-role/edge-role/us-east-1.edge",
     role_name="edge-role",
     account_id=ACCOUNT,

@@ -11,7 +11,7 @@ from tests.local.loop_thread import LoopThread
 
 PYTHON = PROJECT / ".venv-emulator" / "bin" / "python"
 BY_PUBLIC_KEY = "AWS4-HMAC-SHA256 Credential=test/20261130/us-east-1/{}/aws4_request, SignedHeaders=host, Signature=0"
-"""What anybody can write who knows ministack, which does not check root's signature; `{}` is the service."""
+"""What a caller can write without any secret: ministack does not check root's signature. ``{}`` is the service."""
 
 ANY_PORT = ports.PortRequest(0, "the emulator", "--emulator-port")
 

@@ -1,4 +1,4 @@
-"""A small cloud assembly in the form that CDK writes, with every kind of part that `local/cognito_edge_local/emulator/deploy.py` has to deal with."""
+"""A small cloud assembly in the form that CDK writes, with every kind of part that ``local/cognito_edge_local/emulator/deploy.py`` has to deal with."""
 
 import json
 from pathlib import Path
@@ -139,7 +139,7 @@ def template() -> dict[str, Any]:
 
 
 def write_assembly(folder: Path, body: dict[str, Any] | None = None) -> Path:
-    """Write the assembly of *body* (by default `template()`) into *folder*; return the folder."""
+    """Write the assembly of *body* (by default ``template()``) into *folder*; return the folder."""
     code = folder / "asset.function"
     code.mkdir(parents=True, exist_ok=True)
     (code / "index.py").write_text(_CODE, encoding="utf-8")

@@ -42,7 +42,7 @@ def test_digest_changes_with_a_new_a_renamed_and_a_removed_file(project):
 
 
 def test_digest_ignores_what_does_not_count(project):
-    """Documentation, bytecode and time stamps cost nobody a synthesis."""
+    """Documentation, bytecode and time stamps do not cost a synthesis."""
     before = build.inputs_digest(project)
     (project / "README.md").write_text("2")
     (project / "edge" / "__pycache__").mkdir()
@@ -72,7 +72,7 @@ def test_result_is_made_once(tmp_path):
 
 
 def test_result_is_closed_to_other_users(tmp_path):
-    """The bundle builder gives files the modes that Lambda wants; here nobody else is to read, let alone write them."""
+    """The bundle builder gives files the modes that Lambda wants; here no other user may read, let alone write them."""
 
     async def make(folder):
         (folder / "sub").mkdir(parents=True)
@@ -104,7 +104,7 @@ def test_command_that_writes_nothing_is_an_error(tmp_path):
 
 
 def test_two_launchers_may_build_the_same_at_once(tmp_path):
-    """Whoever is second takes the first one's result."""
+    """The second one takes the first one's result."""
 
     async def both():
         calls = []
@@ -123,7 +123,7 @@ def test_two_launchers_may_build_the_same_at_once(tmp_path):
 
 
 def test_old_results_go(tmp_path):
-    """The newest few stay, used ones count as new, and what nobody used for an hour goes, as do killed runs' folders."""
+    """The newest few stay, used ones count as new; what was unused for an hour goes, as do killed runs' folders."""
     for index in range(6):
         folder = asyncio.run(build._cached(tmp_path, "x", str(index), _maker([]))).folder
         os.utime(folder, (time.time() - 4000 + index, time.time() - 4000 + index))
@@ -169,7 +169,7 @@ def test_settings_are_those_of_the_synthesised_function(tmp_path):
 
 @pytest.mark.parametrize("assets", [[("a", None)], [("a", "{}"), ("b", "{}")]], ids=["none", "two"])
 def test_settings_have_to_be_unambiguous(tmp_path, assets):
-    """With none or two of them nobody knows what was deployed."""
+    """With none or two of them it is not known what was deployed."""
     with pytest.raises(BuildError, match=r"expected one asset with a settings\.json"):
         build.synthesised_settings(_assembly(tmp_path, *assets), "S")
 
@@ -184,7 +184,7 @@ def test_commands_do_not_see_aws_or_python_settings(monkeypatch):
 
 
 def test_settings_of_a_file_are_added_and_win(tmp_path):
-    """`--settings`: tests want a policy to take effect within a second or two."""
+    """``--settings``: tests want a policy to take effect within a second or two."""
     file = tmp_path / "settings.json"
     file.write_text('{"settings_lifetime_s": 1, "b": 2}')
     merged = build.with_settings(b'{"a": 1, "settings_lifetime_s": 60}', file)

@@ -62,13 +62,13 @@ def test_outputs_are_the_stacks(running, deployment):
 
 
 def test_missing_output_names_those_that_there_are(deployment):
-    """Whoever renames an output reads which one was looked for."""
+    """After an output was renamed, the message says which one was looked for."""
     with pytest.raises(DeployError, match=r"no output 'DistributionId'; it has ClientId, .*UserPoolId"):
         deployment.output("DistributionId")
 
 
 def test_function_url_is_found_with_its_function(deployment):
-    """The door needs name, ARN and host of the function behind each `FunctionUrl…` output."""
+    """The door needs name, ARN and host of the function behind each ``FunctionUrl…`` output."""
     (found,) = deployment.function_urls
     assert found.name == "api"
     assert found.function_arn.endswith(f":function:{found.function_name}")
@@ -110,7 +110,7 @@ def test_what_the_emulator_has_stays():
 
 
 def test_other_dependencies_are_kept():
-    """`DependsOn` loses what was left out and nothing else."""
+    """``DependsOn`` loses only what was left out."""
     body = template()
     body["Resources"]["PoolId"]["DependsOn"] = ["Branding", "Client"]
     kept, _ = deploy.without_unemulated(body)
@@ -247,7 +247,7 @@ def test_container_assets_are_refused(running, tmp_path):
 
 
 def test_missing_template_is_named(running, tmp_path):
-    """An empty folder is no assembly."""
+    """An empty folder is not an assembly."""
     with pytest.raises(DeployError, match=r"not whole: .*CognitoEdgeGateway\.template\.json"):
         deploy.deploy(running.client, tmp_path)
 

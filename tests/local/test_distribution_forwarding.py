@@ -166,7 +166,7 @@ def test_hop_headers_differ_between_the_function_and_the_wire():
     ids=repr,
 )
 def test_viewers_address_is_appended_once_to_what_it_says_of_itself(sent, expected):
-    """One header, the same in the event and on the wire; its last address is the only one that nobody can make up.
+    """One header, the same in the event and on the wire; its last address is the only one that cannot be made up.
 
     Source: RequestAndResponseBehaviorCustomOrigin.html, "Client IP addresses".
     """
@@ -268,7 +268,7 @@ def test_origin_path_is_put_before_the_uri_on_the_wire_only():
 
 @pytest.mark.parametrize(("size", "truncated"), [(MEGABYTE, False), (MEGABYTE + 1, True), (3 * MEGABYTE, True)])
 def test_body_is_truncated_for_the_function_and_whole_for_the_origin(size, truncated):
-    """The function sees at most 1,048,576 raw bytes; read-only sends everything on, whatever `data` says."""
+    """The function sees at most 1,048,576 raw bytes; read-only sends everything on, whatever ``data`` says."""
     body = bytes(range(256)) * (size // 256) + b"!" * (size % 256)
 
     def empties(request):
@@ -303,7 +303,7 @@ def test_chunked_body_stays_chunked():
 
 
 def test_without_include_body_the_event_has_none_and_the_origin_gets_it():
-    """No `body` key at all."""
+    """No ``body`` key at all."""
     function = replace(GUARDED.edge_function, include_body=False)
     _, rig = send("POST", b"/", [], b"body", view=distribution(edge_function=function))
     assert "body" not in rig.request_event
@@ -315,7 +315,7 @@ def test_without_include_body_the_event_has_none_and_the_origin_gets_it():
     [("base64", "AP8=", b"\x00\xff"), ("text", "é", "é".encode()), ("text", "", b"")],
 )
 def test_replaced_body_goes_on_in_place_of_the_viewers(encoding, data, sent):
-    """`replace` sends the function's body, with a length that fits."""
+    """``replace`` sends the function's body, with a length that fits."""
 
     def replaces(request):
         request["body"] = {"action": "replace", "encoding": encoding, "data": data}
@@ -344,7 +344,7 @@ def test_unchanged_values_keep_their_bytes_and_changed_ones_become_utf8():
 
 
 def test_function_may_change_target_headers_and_origin():
-    """What the documentation allows arrives as the function wrote it; a header without `key` gets initial capitals."""
+    """What the documentation allows arrives as the function wrote it; a header without ``key`` gets initial capitals."""
 
     def change(request):
         request["uri"] = "/new%2Fpath"

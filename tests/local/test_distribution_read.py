@@ -92,7 +92,7 @@ class FakeCloudFront:
 
 
 def test_distribution_is_read_with_its_policies():
-    """Origins, behaviours in order with the default last, policies, function; nothing is assumed."""
+    """Origins, behaviors in order with the default last, policies, function; nothing is assumed."""
     view = read_distribution(FakeCloudFront(), "E1")
     assert (view.distribution_id, view.domain_name, view.default_root_object) == (
         "E1",
@@ -128,9 +128,9 @@ def test_alternate_names_are_read():
 
 
 @pytest.mark.parametrize("ttls", [{"max_ttl_s": 1}, {"default_ttl_s": 1}, {"min_ttl_s": 1}])
-def test_cacheable_behaviour_with_the_function_is_refused(ttls):
+def test_cacheable_behavior_with_the_function_is_refused(ttls):
     """A kept answer would be served to others without the token check."""
-    with pytest.raises(DistributionError, match=r"served to everybody else without the token check"):
+    with pytest.raises(DistributionError, match=r"served to every other viewer without the token check"):
         distribution(cache_policy=replace(CACHING_DISABLED, **ttls))
     distribution(cache_policy=replace(CACHING_DISABLED, **ttls), edge_function=None)
 

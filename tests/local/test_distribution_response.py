@@ -160,7 +160,7 @@ def test_body_that_ends_with_the_connection_is_passed_on():
 
 
 def test_unreachable_origin_is_502():
-    """Nobody listens where the domain resolves to."""
+    """Nothing listens where the domain resolves to."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = free.getsockname()
     reply, rig = send(resolve=lambda _domain: address)
@@ -171,7 +171,7 @@ def test_unreachable_origin_is_502():
 
 @pytest.mark.parametrize("answer", [b"", b"no http at all\r\n\r\n"], ids=["closed", "garbage"])
 def test_origin_without_a_usable_answer_is_502(answer):
-    """A connection closed early, or bytes that are no HTTP."""
+    """A connection closed early, or bytes that are not HTTP."""
     reply, _ = answering(answer)
     assert reply.status == 502
 
@@ -255,7 +255,7 @@ def test_cors_of_the_policy_names_allowed_origins_only(origin, allowed):
 
 
 def test_cors_headers_come_only_with_an_origin():
-    """A request that is no CORS request gets no CORS headers."""
+    """A request without an origin gets no CORS headers."""
     reply, _ = answering(PLAIN, response_headers=cors())
     assert [name for name, _ in reply.headers if name.startswith("access-control-")] == []
 
@@ -279,7 +279,7 @@ def test_preflight_gets_methods_headers_and_age():
 
 @pytest.mark.parametrize(("credentials", "value"), [(False, "*"), (True, "https://x.example")])
 def test_any_origin(credentials, value):
-    """A star for everybody; with credentials a star is not allowed, so the origin is named."""
+    """A star for every origin; with credentials a star is not allowed, so the origin is named."""
     policy = cors(AccessControlAllowOrigins={"Items": ["*"]}, AccessControlAllowCredentials=credentials)
     reply, _ = answering(PLAIN, headers=[(b"Origin", b"https://x.example")], response_headers=policy)
     assert reply.values("access-control-allow-origin") == [value]

@@ -9,7 +9,7 @@ from cognito_edge_local.cloudfront.forwarding import OriginRequest, ViewerReques
 from cognito_edge_local.cloudfront.origin_request_event import origin_request_event
 from cognito_edge_local.cloudfront.result_rules import GeneratedResponse, judge
 from cognito_edge_local.cloudfront.rules import RuleViolationError
-from cognito_edge_local.lambda_runtime.environments import EdgeFunctionError
+from cognito_edge_local.lambda_runtime.runtime_api import EdgeFunctionError
 from hypothesis import given
 from hypothesis import strategies as st
 

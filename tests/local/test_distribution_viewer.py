@@ -1,4 +1,4 @@
-"""The viewer's side of the edge twin: what CloudFront refuses, which behaviour it chooses, what of the target it keeps."""
+"""The viewer's side of the edge twin: what CloudFront refuses, which behavior it chooses, what of the target it keeps."""
 
 import asyncio
 import subprocess
@@ -67,7 +67,7 @@ def test_second_request_of_a_connection_is_taken_as_raw_as_the_first():
 
 
 def ask(host, *, target=b"/", **options):
-    """Send a request under a name, `{port}` being the twin's; gives the answer and the rig."""
+    """Send a request under a name, ``{port}`` being the twin's; gives the answer and the rig."""
 
     async def scenario(rig):
         return await rig.send("GET", target, hosts=[host.replace("{port}", str(rig.port)).encode()])
@@ -177,7 +177,7 @@ def test_malformed_target_is_400(target):
 
 @pytest.mark.parametrize("value", [b"a\x01b", b"\x7f", b"\x1fa"], ids=repr)
 def test_control_character_in_a_header_is_400(value):
-    """It would be the edge function's own answer that is refused later on: 502, and nobody would know why."""
+    """It would be the edge function's own answer that is refused later on: 502, without the reason."""
     reply, rig = send("GET", b"/", headers=[(b"x-a", value)])
     assert reply.status == 400
     assert b"x-a" in reply.body
@@ -191,6 +191,7 @@ def test_tabs_and_bytes_beyond_ascii_in_a_header_pass(value):
     assert reply.status == 200
 
 
+@pytest.mark.usefixtures("curl")
 def test_curl_path_as_is():
     """The client that people test with gets its bytes through, dot segments and UTF-8 included."""
 
@@ -234,15 +235,15 @@ def test_request_over_32768_bytes_is_494(size, status):
     ],
 )
 def test_get_with_a_body_is_403(headers, body, status):
-    """CloudFront refuses it before the function runs; a length of zero is no body."""
+    """CloudFront refuses it before the function runs; a length of zero means no body."""
     reply, rig = send("GET", b"/", headers, body)
     assert reply.status == status
     assert len(rig.events) == (status == 200)
 
 
 @pytest.mark.parametrize(("method", "status"), [("GET", 200), ("POST", 403), ("BREW", 403)])
-def test_method_outside_the_behaviour_is_403(method, status):
-    """Only what the behaviour allows gets in; the answer says what that is."""
+def test_method_outside_the_behavior_is_403(method, status):
+    """Only what the behavior allows gets in; the answer says what that is."""
     reply, rig = send(method, view=distribution(allowed_methods=frozenset({"GET", "HEAD"})))
     assert reply.status == status
     assert len(rig.events) == (status == 200)
@@ -276,7 +277,7 @@ def test_refusal_looks_like_cloudfront_and_names_the_rule():
         (b"/\xc3\xa9", b"/\xc3\xa9"),
     ],
 )
-def test_path_is_normalised_for_the_choice_of_the_behaviour(raw, normal):
+def test_path_is_normalised_for_the_choice_of_the_behavior(raw, normal):
     """RFC 3986 §6.2.2, and merged slashes, as the page on path normalisation says."""
     assert normalize_path(raw) == normal
 
@@ -299,7 +300,7 @@ def test_path_is_normalised_for_the_choice_of_the_behaviour(raw, normal):
     ],
 )
 def test_first_matching_pattern_wins_and_the_raw_path_is_forwarded(path, pattern):
-    """`*` and `?`, case, order; what the origin gets is what the viewer sent."""
+    """``*`` and ``?``, case, order; what the origin gets is what the viewer sent."""
     behaviors = [replace(GUARDED, pattern=one) for one in ("/api/*", "img?.png", "/a.b+c", "*")]
     reply, rig = send("GET", path, view=distribution(*behaviors))
     assert reply.status == 200
@@ -309,7 +310,7 @@ def test_first_matching_pattern_wins_and_the_raw_path_is_forwarded(path, pattern
 
 @pytest.mark.parametrize(("path", "uri"), [(b"/", "/index.html"), (b"/x", "/x"), (b"//", "//")])
 def test_default_root_object(path, uri):
-    """It stands for the bare slash, and for nothing else."""
+    """It stands for the bare slash only."""
     plain = distribution()
     view = DistributionView(plain.distribution_id, plain.domain_name, plain.behaviors, "index.html")
     _, rig = send("GET", path, view=view)
@@ -326,8 +327,8 @@ def test_console_line_has_no_query_and_no_controls():
     assert "secret" not in line
 
 
-def test_behaviour_without_function_goes_straight_to_the_origin():
-    """A public behaviour, such as one for a static site, runs no function."""
+def test_behavior_without_function_goes_straight_to_the_origin():
+    """A public behavior, such as one for a static site, runs no function."""
     reply, rig = send("GET", b"/x", view=distribution(edge_function=None))
     assert reply.status == 200
     assert rig.events == []
@@ -358,7 +359,7 @@ def test_viewer_that_leaves_in_the_middle_of_its_body_ends_the_exchange():
 
 
 def test_viewer_that_leaves_ends_an_answer_without_end():
-    """An endless stream is not read for nobody: the origin's connection is closed too."""
+    """An endless stream is not read on without a viewer: the origin's connection is closed too."""
     closed = asyncio.Event()
 
     async def endless(reader, writer):

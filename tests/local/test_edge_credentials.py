@@ -14,7 +14,7 @@ ROLE = "arn:aws:iam::000000000000:role/path/EdgeRole"
 
 
 class FakeSts:
-    """Hands out numbered keys that last for `lifetime_s`; fails while `failing`."""
+    """Hands out numbered keys that last for ``lifetime_s``; fails while ``failing``."""
 
     def __init__(self) -> None:
         self.requests = []
@@ -105,7 +105,7 @@ def test_renewed_in_time_while_the_old_ones_stay_good(parts):
 
 
 def test_fresh_ones_are_left_alone(parts):
-    """With more than ten minutes left nobody is asked."""
+    """With more than ten minutes left STS is not asked."""
     credentials, sts, _, _ = parts
     sts.lifetime_s = 660
     asyncio.run(credentials.renew())

@@ -1,13 +1,11 @@
 """The emulator is shut in: it answers this user's programs on this machine alone, and leaves nothing behind."""
 
 import hmac
-import http.server
 import io
 import json
 import os
 import signal
 import socket
-import threading
 import time
 import zipfile
 from pathlib import Path
@@ -19,12 +17,13 @@ import requests
 from botocore.exceptions import ClientError
 from cognito_edge_local import peer
 from cognito_edge_local.emulator import process as emulator
-from cognito_edge_local.emulator import program as _emulator_main
+from cognito_edge_local.emulator import program
 from cognito_edge_local.launcher import ports
 
 from tests.local import stranger
 from tests.local.emulator_support import ANY_PORT, BY_PUBLIC_KEY, PYTHON, running_emulator
 from tests.local.loop_thread import LoopThread
+from tests.support.http_fake import Answer, HttpFake, json_answer
 
 SLEEPER = """
 import os, pathlib, time
@@ -112,7 +111,7 @@ def test_server_takes_own_user_only():
         def create_sockets(self):
             return SimpleNamespace(insecure_sockets=[socket.create_server(("127.0.0.1", 0))])
 
-    _emulator_main.own_user_only(Config, peer)
+    program.own_user_only(Config, peer)
     (made,) = Config().create_sockets().insecure_sockets
     with made:
         assert type(made) is peer.OwnUserListener
@@ -153,30 +152,15 @@ def test_other_users_program_is_refused_whatever_it_asks(running, method, path, 
 def test_other_program_on_the_port_is_not_taken_for_the_emulator(proof):
     """Whoever takes the port just before the emulator would be told the password and get every event."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def answer(asked):
+        if asked.target == "/_ministack/ready":
+            return json_answer({"status": "completed"})
+        nonce = asked.target.rpartition("/")[2]
+        right = hmac.new(b"key", nonce.encode(), "sha256").hexdigest()
+        return Answer(200, proof.format(nonce=nonce, right=right).encode())
 
-        def do_GET(self):
-            nonce = self.path.rpartition("/")[2]
-            right = hmac.new(b"key", nonce.encode(), "sha256").hexdigest()
-            ready = self.path == "/_ministack/ready"
-            body = (json.dumps({"status": "completed"}) if ready else proof.format(nonce=nonce, right=right)).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_arguments):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as squatter:
-        thread = threading.Thread(target=squatter.serve_forever)
-        thread.start()
-        try:
-            assert emulator._ready(squatter.server_port, "key") is (proof == "{right}")
-        finally:
-            squatter.shutdown()
-            thread.join()
+    with HttpFake(answer) as squatter:
+        assert emulator._ready(squatter.port, "key") is (proof == "{right}")
 
 
 def test_only_its_port_on_loopback_is_open(running):
@@ -196,8 +180,8 @@ def test_environment_takes_nothing_from_the_launcher(running, monkeypatch):
     """The developer's variables, keys among them, stay out of the process that runs functions."""
     monkeypatch.setenv("AWS_SESSION_TOKEN", "real")
     assert not set(emulator.environment(1, Path("/x")).items()) & {("AWS_SESSION_TOKEN", "real")}
-    (_, program) = _family(running.child.pid)
-    names = {item.partition("=")[0] for item in (Path("/proc") / str(program) / "environ").read_text().split("\0")}
+    (_, pid) = _family(running.child.pid)
+    names = {item.partition("=")[0] for item in (Path("/proc") / str(pid) / "environ").read_text().split("\0")}
     assert names - {""} == set(emulator.environment(1, Path("/x")))
 
 
@@ -215,8 +199,8 @@ def test_busy_function_does_not_outlive_a_killed_emulator(tmp_path):
     """A worker in the middle of a request does not notice that its emulator is gone; the guard does."""
     with running_emulator(tmp_path) as running:
         worker = _busy_worker(running, tmp_path / "pid")
-        (_, program) = _family(running.child.pid)[:2]
-        os.kill(program, signal.SIGKILL)
+        (_, pid) = _family(running.child.pid)[:2]
+        os.kill(pid, signal.SIGKILL)
         _wait_for(lambda: not (Path("/proc") / str(worker)).exists(), "the worker is still there")
 
 

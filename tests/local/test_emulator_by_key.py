@@ -13,9 +13,8 @@ import requests
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from cognito_edge_local.emulator import deploy
+from cognito_edge_local.emulator import deploy, program
 from cognito_edge_local.emulator import process as emulator
-from cognito_edge_local.emulator import program as _emulator_main
 
 from tests.local.emulator_support import running_emulator
 from tests.local.small_assembly import write_assembly
@@ -107,7 +106,7 @@ def test_root_is_whoever_has_the_key(running):
     ids=repr,
 )
 def test_nobody_else_is_root(running, authorization):
-    """Not ministack's constants either: `test`, no key, and any account's number."""
+    """Not ministack's constants either: ``test``, no key, and any account's number."""
     headers = [(name, value.replace("{key}", running.key.access_key_id)) for name, value in authorization]
     status, text = ask(running, headers=[*SSM.items(), *headers])
     assert status == 403
@@ -251,18 +250,18 @@ def test_hosted_ui_is_answered(running, pool):
 
 
 def test_functions_credentials_cannot_be_worked_out():
-    """What ministack hashes for them, the ARNs of function and role, is no secret; here one goes into it."""
+    """The ARNs of function and role, which ministack hashes for them, are not secret; here a secret goes in as well."""
     message = b"arn:aws:lambda:us-east-1:000000000000:function:x:arn:aws:iam::000000000000:role/x"
     starts = [SimpleNamespace(hashlib=hashlib) for _ in range(3)]
     for module in starts[1:]:
-        _emulator_main.unguessable_credentials(module)
+        program.unguessable_credentials(module)
     first = [module.hashlib.sha256(message).hexdigest() for module in starts]
     assert len(set(first)) == 3
     assert first == [module.hashlib.sha256(message).hexdigest() for module in starts]
 
 
 def test_function_runs_with_credentials_that_the_emulator_knows(running, zipped_function):
-    """And they are not those that anybody can work out from its ARN."""
+    """And they are not those that can be worked out from its ARN."""
     answer = running.client("lambda").invoke(FunctionName=zipped_function["name"], Payload=b"{}")
     given = json.loads(answer["Payload"].read())
     keys = {

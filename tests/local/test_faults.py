@@ -1,11 +1,14 @@
-"""The knobs: shut to everybody but this user's programs, transparent while nothing is set, and wrong as asked otherwise."""
+"""The knobs: shut to all but this user's programs, transparent while nothing is set, and wrong as asked otherwise."""
 
 import asyncio
 import contextlib
+import http.client
+import http.server
 import json
 import socket
 import stat
 import sys
+import threading
 import time
 from types import SimpleNamespace
 
@@ -14,15 +17,14 @@ import pytest
 import requests
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from cognito_edge_cli import fault
-from cognito_edge_cli import stack as _stack
+from cognito_edge_cli import fault, stack
+from cognito_edge_cli.main import main
 from cognito_edge_local.emulator import deploy, faults
 from cognito_edge_local.emulator import process as emulator
 from cognito_edge_local.emulator.faults import AwsProxy, FaultError, Faults
 from cognito_edge_local.emulator.faults_endpoint import ControlEndpoint
 from cognito_edge_local.lambda_runtime.environments import EdgeRuntime
-from cognito_edge_local.launcher import ports, serving
-from cognito_edge_local.launcher.build import PROJECT
+from cognito_edge_local.launcher import places, ports, serving
 
 from tests.local.emulator_support import running_emulator
 from tests.local.loop_thread import LoopThread
@@ -154,7 +156,7 @@ def test_who_has_the_secret_sees_and_turns_the_knobs(calm):
     ids=str,
 )
 def test_nobody_else_turns_anything(calm, headers, status):
-    """No secret, no entry; and a web page gets none even if it had the secret."""
+    """Programs need the secret; a web page is refused even with it."""
     port = calm.url.rpartition(":")[2]
     headers = {name: value and value.replace("{port}", port) for name, value in headers.items()}
     answer = call(calm, "POST", headers=headers, json={"jwks": "down"})
@@ -248,12 +250,52 @@ def test_each_call_is_counted(calm):
 
 
 def test_only_what_the_edge_asks_passes(calm):
-    """It is no second door to the emulator, and its Host check is the emulator's."""
+    """It is not a second door to the emulator, and its Host check is the emulator's."""
     assert requests.get(calm.aws + "/_ministack/health", timeout=5).status_code == 404
     with pytest.raises(ClientError) as refused:
         edge_client(calm).get_parameter(Name="/x")
     assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 404
     assert requests.get(calm.aws + calm.jwks, headers={"Host": "evil.example"}, timeout=5).status_code == 403
+
+
+@pytest.mark.parametrize(("size", "refused"), [(64 * 1024, False), (64 * 1024 + 1, True)])
+def test_a_body_that_the_edge_never_sends_does_not_pass(calm, size, refused):
+    """64 KB are passed on at most; the edge sends some hundred bytes."""
+    headers = {"X-Amz-Target": "AmazonSSM.GetParameters"}
+    answer = requests.post(calm.aws + "/", headers=headers, data=b"x" * size, timeout=10)
+    assert (answer.status_code == 413) == refused
+
+
+@pytest.mark.parametrize("target", ["/%75s-east-1_x/.well-known/jwks.json?a=%7e&b;c", "/x/.well-known/./jwks.json"])
+def test_the_target_passes_byte_for_byte_or_not_at_all(world, target):
+    """A target that is written anew on its way is another target than the one that was signed."""
+    seen = []
+
+    class Recording(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            seen.append((self.path, self.headers["Host"]))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Recording) as behind:
+        threading.Thread(target=behind.serve_forever).start()
+        url = f"http://127.0.0.1:{behind.server_port}"
+        knobs = SimpleNamespace(modes={"jwks": "ok"}, calls={"jwks": 0})
+        try:
+            with served(world.loop, lambda _: AwsProxy(emulator_url=url, faults=knobs), "aws") as (_, aws):
+                connection = http.client.HTTPConnection(aws.removeprefix("http://"), timeout=10)
+                connection.putrequest("GET", target, skip_host=True)
+                connection.putheader("Host", "127.0.0.1:07")
+                connection.endheaders()
+                status = connection.getresponse().status
+                connection.close()
+        finally:
+            behind.shutdown()
+    assert (status, seen) == ((200, [(target, "127.0.0.1:07")]) if "?" in target else (404, []))
 
 
 @pytest.mark.parametrize(
@@ -298,7 +340,7 @@ def test_a_service_that_hangs_accepts_and_says_nothing(calm, service, path):
 
 
 def test_rotation_gives_the_pool_new_keys(calm):
-    """None of the old ones is published any more."""
+    """The old ones are not published any more."""
 
     def kids():
         return {key["kid"] for key in requests.get(calm.emulator.url + calm.jwks, timeout=5).json()["keys"]}
@@ -371,7 +413,7 @@ def test_a_restarted_edge_is_a_fresh_process_with_the_wrong_clock(tmp_path):
     async def scenario():
         runtime = EdgeRuntime(
             bundle=package.parent,
-            runtime_client=PROJECT / ".venv-runtime",
+            runtime_client=places.RUNTIME_CLIENT,
             python=sys.executable,
             environment={},
             log=lambda _: None,
@@ -399,7 +441,7 @@ def test_a_restarted_edge_is_a_fresh_process_with_the_wrong_clock(tmp_path):
 @pytest.fixture
 def folder(calm, tmp_path, monkeypatch):
     """A state folder whose control.json leads to the running endpoint."""
-    monkeypatch.setattr(_stack, "LOCAL_FOLDER", tmp_path)
+    monkeypatch.setattr(stack, "LOCAL_FOLDER", tmp_path)
     with calm.control.published(tmp_path):
         yield tmp_path
 
@@ -415,12 +457,12 @@ def test_the_script_knows_the_systems_knobs():
     ids=str,
 )
 def test_the_script_turns_a_knob_and_prints_how_all_stand(calm, folder, capsys, argv, name, value):
-    """One line for each knob, for people and for `grep`."""
+    """One line for each knob, for people and for ``grep``."""
     assert folder
-    assert fault.main(argv) == 0
+    assert main(["fault", *argv]) == 0
     assert calm.knobs.report()[name] == value
     assert f"{name}\t{value}" in capsys.readouterr().out
-    assert fault.main(["reset"]) == 0
+    assert main(["fault", "reset"]) == 0
     assert calm.knobs.report()[name] in ("ok", 0)
 
 
@@ -428,24 +470,24 @@ def test_show_changes_nothing(calm, folder, capsys):
     """It only looks."""
     assert folder
     lines = len(calm.console)
-    assert fault.main(["show"]) == 0
+    assert main(["fault", "show"]) == 0
     assert "calls\tjwks=" in capsys.readouterr().out
     assert len(calm.console) == lines
 
 
 def test_without_a_running_system_the_script_says_so(tmp_path, monkeypatch, capsys):
     """No file, a broken file, a dead address: each time what to do, and no traceback."""
-    monkeypatch.setattr(_stack, "LOCAL_FOLDER", tmp_path)
-    assert fault.main(["show"]) == 1
+    monkeypatch.setattr(stack, "LOCAL_FOLDER", tmp_path)
+    assert main(["fault", "show"]) == 1
     assert "make run" in capsys.readouterr().err
     (tmp_path / "control.json").write_text("{}")
-    assert fault.main(["show"]) == 1
+    assert main(["fault", "show"]) == 1
     assert "Start the local system again" in capsys.readouterr().err
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         dead = f"http://127.0.0.1:{closed.getsockname()[1]}"
         (tmp_path / "control.json").write_text(json.dumps({"url": dead, "secret": "s3cret"}))
-        assert fault.main(["show"]) == 1
+        assert main(["fault", "show"]) == 1
     told = capsys.readouterr().err
     assert "make run" in told
     assert "s3cret" not in told
@@ -455,13 +497,11 @@ def test_a_refusal_of_the_system_reaches_the_person(calm, folder, capsys):
     """The system has the last word, and its words are shown."""
     assert calm
     assert folder
-    assert fault.main(["clock", "100000"]) == 1
+    assert main(["fault", "clock", "100000"]) == 1
     assert "clock: expected seconds" in capsys.readouterr().err
 
 
 def test_help_shows_examples_and_needs_no_system(capsys):
-    """`make run` points here."""
-    with pytest.raises(SystemExit) as done:
-        fault.main(["--help"])
-    assert done.value.code == 0
-    assert "python scripts/fault.py jwks down" in capsys.readouterr().out
+    """What ``make run`` prints points here."""
+    assert main(["fault", "--help"]) == 0
+    assert "cognito-edge fault jwks down" in capsys.readouterr().out

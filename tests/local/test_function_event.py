@@ -162,7 +162,7 @@ def test_forwarded_proto_and_port_cannot_be_brought_along():
 
 
 def test_a_bare_query_name_has_an_empty_value():
-    """`flag` and `flag=` are the same parameter."""
+    """``flag`` and ``flag=`` are the same parameter."""
     assert event_of(query=b"flag&x=1")["queryStringParameters"] == {"flag": "", "x": "1"}
 
 
@@ -272,8 +272,8 @@ def test_headers_that_belong_to_the_transport_are_remapped():
 @pytest.mark.parametrize(
     ("payload", "words"),
     [
-        (b"<html>", "no JSON"),
-        (b"\xff", "no JSON"),
+        (b"<html>", "not JSON"),
+        (b"\xff", "not JSON"),
         (b'{"statusCode": "200"}', "statusCode"),
         (b'{"statusCode": true}', "statusCode"),
         (b'{"statusCode": 600}', "statusCode"),
@@ -281,12 +281,12 @@ def test_headers_that_belong_to_the_transport_are_remapped():
         (b'{"statusCode": 200, "headers": []}', "headers must be an object"),
         (b'{"statusCode": 200, "headers": {"a": ["x"]}}', "header a: a value must be a string"),
         (b'{"statusCode": 200, "headers": {"a": "x\\r\\nset-cookie: b=1"}}', "line break"),
-        (b'{"statusCode": 200, "headers": {"a b": "x"}}', "no header name"),
+        (b'{"statusCode": 200, "headers": {"a b": "x"}}', "not a header name"),
         (b'{"statusCode": 200, "cookies": "a=1"}', "cookies must be a list"),
         (b'{"statusCode": 200, "cookies": [1, null]}', "cookies: a value must be a string"),
         (b'{"statusCode": 200, "body": {"a": 1}}', "body must be a string, not dict"),
         (b'{"statusCode": 200, "isBase64Encoded": "yes"}', "isBase64Encoded must be"),
-        (b'{"statusCode": 200, "body": "*", "isBase64Encoded": true}', "no base64"),
+        (b'{"statusCode": 200, "body": "*", "isBase64Encoded": true}', "not base64"),
         (b'"' + b"x" * MAX_ANSWER_BYTES + b'"', "Lambda allows"),
     ],
 )

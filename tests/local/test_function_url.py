@@ -210,7 +210,7 @@ def test_raw_brackets_in_the_query_get_access_denied(door):
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1:1", "127.0.0.1", f"{URL_HOST}.evil.example", ""])
 def test_other_hosts_are_no_function_url(door, host):
-    """A rebound name, another port or the viewer's host: what AWS says of a host that is no function URL."""
+    """A rebound name, another port or the viewer's host: what AWS says of a host that is not a function URL's."""
     signed = sign_botocore("GET", "/", host=host or URL_HOST)
     answer = door.send(dataclasses.replace(signed, headers=signed.headers | {"host": host}))
     assert error_of(answer) == (403, "AccessDeniedException", {"Message": None})
@@ -267,7 +267,7 @@ def test_a_deny_in_the_resource_policy_wins(door):
 
 
 def test_the_signature_is_judged_before_the_permissions(door):
-    """As on AWS: a bad signature of somebody without permission is a signature error."""
+    """As on AWS: a bad signature of a caller without permission is a signature error."""
     door.identity = []
     wrong = dataclasses.replace(CREDENTIAL, secret_access_key="another")
     assert error_of(door.send(sign_botocore("GET", "/", credential=wrong))) == SIGNATURE_MISMATCH
@@ -365,7 +365,7 @@ def test_answers_without_a_body_keep_the_connection_in_step(door, status):
     [
         (b'{"errorMessage": "boom", "errorType": "ValueError"}', "Unhandled", "boom"),
         (b'{"statusCode": "abc"}', None, "statusCode"),
-        (b"<html>", None, "no JSON"),
+        (b"<html>", None, "not JSON"),
     ],
 )
 def test_failed_functions_and_broken_answers_are_502(door, payload, function_error, words):

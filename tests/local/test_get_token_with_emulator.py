@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 from html.parser import HTMLParser
-from pathlib import Path
 from urllib.parse import urljoin
 
 import boto3
@@ -23,11 +22,11 @@ import pytest
 import requests
 from botocore.config import Config
 from cognito_edge_cli.sign_in.token_cache import unverified_claims
-from cognito_edge_cli.stack import PROJECT_ROOT
+from cognito_edge_cli.stack import CHECKOUT
 
 from tests.support import forked_scripts
 
-EMULATOR = PROJECT_ROOT / ".venv-emulator" / "bin" / "python"
+EMULATOR = CHECKOUT / ".venv-emulator" / "bin" / "python"
 PASSWORD = "Correct-horse-1"
 # The terminal on standard input becomes the one that /dev/tty names; then the command line runs.
 TAKE_TERMINAL = (
@@ -95,14 +94,14 @@ def callback_ports():
 def scripts(tmp_path_factory):
     """The scripts, compiled: every test runs a copy of its own."""
     folder = tmp_path_factory.mktemp("project") / "scripts"
-    shutil.copytree(Path(PROJECT_ROOT) / "scripts", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(CHECKOUT / "scripts", folder, ignore=shutil.ignore_patterns("__pycache__"))
     compileall.compile_dir(folder, quiet=1)
     return folder
 
 
 @pytest.fixture
 def system(emulator, client, callback_ports, scripts, tmp_path):
-    """A pool of this test's own behind a copy of the scripts, as `make run` would leave them."""
+    """A pool of this test's own behind a copy of the scripts, as ``make run`` would leave them."""
     return System(emulator, client, callback_ports, scripts, tmp_path / "project")
 
 
@@ -285,7 +284,7 @@ def test_hosted_uis_form_signs_in_with_pkce(system):
     assert again.stdout == out
 
 
-def test_person_at_a_terminal_types_a_password_that_nobody_sees(system):
+def test_person_at_a_terminal_types_a_password_that_does_not_show(system):
     """A real terminal: prompts go there, the password is not echoed, stdout has the token alone."""
     assert system.run("user.py", "create", "alice", "--password-stdin", stdin="Temp-horse-1\n").returncode == 0
     typed = {

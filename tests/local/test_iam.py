@@ -329,7 +329,7 @@ def test_static_credentials_are_added_replaced_and_removed():
 
 
 def test_static_policies_answer_by_role_and_function():
-    """What was written down for one role or function is nobody else's."""
+    """What was written down for one role or function applies to that one alone."""
     policies = StaticPolicies(by_role={"edge-role": [allow()]}, by_function={FUNCTION_ARN: [allow(Principal="*")]})
     assert policies.identity_statements(CREDENTIAL) == [allow()]
     assert policies.identity_statements(dataclasses.replace(CREDENTIAL, role_name="other")) == []

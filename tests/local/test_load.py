@@ -8,147 +8,111 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import urllib.parse
 import uuid
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from benchmarks import load
-from tests.support.fakes import wait_until
+from tests.support.http_fake import Answer, HttpFake, json_answer
+from tests.support.waiting import wait_until
 
 RATE = 300
 SECONDS = 0.5
 
 
-class StandIn:
-    """Answers as the gateway and the functions behind it do, but for one thing, which `fault` names."""
+class StandIn(HttpFake):
+    """Answers as the gateway and the functions behind it do, but for one thing, which ``fault`` names."""
 
     def __init__(self, fault=""):
         self.books = {}
-        stand_in, numbers = self, itertools.count(1)
+        self.fault = fault
+        self._numbers = itertools.count(1)
+        super().__init__(self._answer)
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
+    def _answer(self, asked):
+        if self.fault in ("drops", "refuses") and next(self._numbers) % 20 == 0:
+            return None if self.fault == "drops" else json_answer({"code": "keys_unavailable"}, 503)
+        token = asked.headers.get("authorization", "").removeprefix("Bearer ")
+        if not token:
+            return json_answer({"code": "missing_token"}, 401)
+        if asked.path == "/api/whoami":
+            sub = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))["sub"]
+            return json_answer({"sub": "someone else" if self.fault == "mixes up users" else sub})
+        return self._echo(asked) if asked.path.startswith("/api/echo") else self._book(asked)
 
-            def _answer(self, status, document=None):
-                body = b"" if document is None else json.dumps(document).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+    def _echo(self, asked):
+        received = asked.body[:-1] if self.fault == "cuts bodies" else asked.body
+        query = asked.target.partition("?")[2]
+        pairs = urllib.parse.parse_qsl(query, keep_blank_values=self.fault != "drops empty values")
+        return json_answer(
+            {
+                "body": base64.b64encode(received).decode(),
+                "body_encoding": "base64",
+                "body_sha256": hashlib.sha256(received).hexdigest(),
+                "query": pairs,
+            }
+        )
 
-            def _any(self):
-                sent = self.rfile.read(int(self.headers.get("content-length", 0)))
-                parts = urllib.parse.urlsplit(self.path)
-                token = (self.headers.get("authorization") or "").removeprefix("Bearer ")
-                if fault == "drops" and next(numbers) % 20 == 0:
-                    self.close_connection = True
-                elif fault == "refuses" and next(numbers) % 20 == 0:
-                    self._answer(503, {"code": "keys_unavailable"})
-                elif not token:
-                    self._answer(401, {"code": "missing_token"})
-                elif parts.path == "/api/whoami":
-                    sub = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))["sub"]
-                    self._answer(200, {"sub": "somebody else" if fault == "mixes up users" else sub})
-                elif parts.path.startswith("/api/echo"):
-                    self._answer(200, stand_in.echo(sent, parts.query, fault))
-                else:
-                    self._answer(*stand_in.book(self.command, parts, sent, fault))
-
-            def do_GET(self):
-                self._any()
-
-            def do_POST(self):
-                self._any()
-
-            def do_DELETE(self):
-                self._any()
-
-            def log_message(self, *args):
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-
-    def echo(self, sent, query, fault):
-        received = sent[:-1] if fault == "cuts bodies" else sent
-        pairs = [list(pair) for pair in urllib.parse.parse_qsl(query, keep_blank_values=fault != "drops empty values")]
-        body = base64.b64encode(received).decode()
-        return {
-            "body": body,
-            "body_encoding": "base64",
-            "body_sha256": hashlib.sha256(received).hexdigest(),
-            "query": pairs,
-        }
-
-    def book(self, method, parts, sent, fault):
-        book_id = parts.path.rpartition("/")[2]
-        if method == "POST":
+    def _book(self, asked):
+        book_id = asked.path.rpartition("/")[2]
+        if asked.method == "POST":
             book_id = uuid.uuid4().hex
-            self.books[book_id] = {**json.loads(sent), "id": book_id}
-            return 201, self.books[book_id]
-        if method == "DELETE":
+            self.books[book_id] = {**json.loads(asked.body), "id": book_id}
+            return json_answer(self.books[book_id], 201)
+        if asked.method == "DELETE":
             del self.books[book_id]
-            return 204, None
+            return Answer(204)
         if book_id != "books":
-            return 200, self.books[book_id]
+            return json_answer(self.books[book_id])
         # Pages of three, so that there are several.
-        ids = sorted(self.books)[1 if fault == "loses a book" else 0 :]
-        start = int(dict(urllib.parse.parse_qsl(parts.query)).get("cursor", 0))
-        following = start + (2 if fault == "shows a book twice" else 3)
-        return 200, {
-            "books": [self.books[one] for one in ids[start : start + 3]],
-            "next": str(following) if following < len(ids) else None,
-        }
-
-    def close(self):
-        self._server.shutdown()
-        self._server.server_close()
+        ids = sorted(self.books)[1 if self.fault == "loses a book" else 0 :]
+        start = int(asked.query.get("cursor", 0))
+        following = start + (2 if self.fault == "shows a book twice" else 3)
+        return json_answer(
+            {
+                "books": [self.books[one] for one in ids[start : start + 3]],
+                "next": str(following) if following < len(ids) else None,
+            }
+        )
 
 
 def sign_in():
-    """A token that no signature protects: the stand-in believes everything."""
+    """A token without a signature: the stand-in believes everything."""
     claims = json.dumps({"sub": "jane", "jti": uuid.uuid4().hex}).encode()
     return f"h.{base64.urlsafe_b64encode(claims).rstrip(b'=').decode()}.s"
 
 
 def loaded(fault="", *, books=True):
-    """Put half a second of load on a stand-in; the result, the faults found, and the sender."""
-    with contextlib.closing(StandIn(fault)) as stand_in:
-        sender = load.Sender(stand_in.url, sign_in, books=books)
-        with contextlib.closing(sender):
-            result = load.drive(sender, rate=RATE, seconds=SECONDS)
-            return result, load.faults(result, seconds=SECONDS) + sender.lost_books(), sender
+    """Put half a second of load on a stand-in; the turns, the faults found, and the sender."""
+    with StandIn(fault) as stand_in, contextlib.closing(load.Sender(stand_in.url, sign_in, books=books)) as sender:
+        turns = load.drive(sender, rate=RATE, seconds=SECONDS)
+        return turns, load.faults(turns, seconds=SECONDS) + sender.lost_books(), sender
 
 
 class TestLoad:
     def test_a_system_without_a_fault_is_found_to_have_none(self):
-        """Every kind of turn was taken, at the rate that was asked for."""
-        result, found, sender = loaded()
+        """Every kind of turn was taken, at the rate that was asked for, and every turn has an outcome."""
+        turns, found, sender = loaded()
+        kinds = Counter(turn.kind for turn in turns)
         assert found == []
-        assert set(result.turns) == set(load.MIX)
-        assert sum(result.turns.values()) == result.planned == len(result.latencies)
-        assert abs(sender.requests - RATE * SECONDS) < 40
+        assert set(kinds) == set(load.MIX)
+        assert abs(sum(count * load.REQUESTS.get(kind, 1) for kind, count in kinds.items()) - RATE * SECONDS) < 40
         assert sender.kept_books
 
     def test_without_books_there_are_none(self):
         """On systems that have no such function."""
-        result, found, _ = loaded(books=False)
+        turns, found, _ = loaded(books=False)
         assert found == []
-        assert set(result.turns) == set(load.MIX) - {"book"}
+        assert {turn.kind for turn in turns} == set(load.MIX) - {"book"}
 
     @pytest.mark.parametrize(
         ("fault", "says"),
         [
             ("drops", "no answer"),
             ("refuses", "expected 200, not 503"),
-            ("mixes up users", "sub: expected 'jane', not 'somebody else'"),
+            ("mixes up users", "sub: expected 'jane', not 'someone else'"),
             ("cuts bodies", "body_sha256: expected"),
             ("drops empty values", "query: expected"),
             ("loses a book", "is there 0 times"),
@@ -161,66 +125,62 @@ class TestLoad:
         assert [text for text in found if says in text], found
 
 
-class TestSchedule:
-    def test_a_turn_that_never_ended_is_a_fault(self):
-        """Nothing lost."""
-        result = load.Result(Counter({"json": 98}), [0.1], Counter(), 10, 0, planned=100)
-        assert load.faults(result, seconds=10) == ["2 of 100 turns have no outcome"]
-
-    @pytest.mark.parametrize(("ended_s", "count"), [(20.0, 0), (20.1, 1)])
-    def test_ten_seconds_are_granted_to_the_last_turn(self, ended_s, count):
-        """Both sides of the boundary."""
-        result = load.Result(Counter({"json": 100}), [0.1], Counter(), ended_s, 0, planned=100)
-        assert len(load.faults(result, seconds=10)) == count
+@pytest.mark.parametrize(("ended_s", "count"), [(20.0, 0), (20.1, 1)])
+def test_ten_seconds_are_granted_to_the_last_turn(ended_s, count):
+    """Both sides of the boundary."""
+    turns = [load.Turn("json", "", 0.0, 0.1, 5.0), load.Turn("json", "", 0.0, 0.1, ended_s)]
+    assert len(load.faults(turns, seconds=10)) == count
 
 
 def course(early, late):
-    """Samples of a process over 100 s: *early* MB until 60 s, *late* MB afterwards."""
-    return [(float(at), early if at < 60 else late) for at in range(100)]
+    """Snapshots over 100 s of one process: *early* MB until 60 s, *late* MB afterwards."""
+    return [(float(at), {1: ("edge", early if at < 60 else late)}) for at in range(100)]
 
 
 class TestMemory:
-    @pytest.mark.parametrize(("late", "grew"), [(118.0, False), (118.1, True)])
-    def test_a_process_may_grow_by_ten_percent_and_eight_megabytes(self, late, grew):
+    @pytest.mark.parametrize(("late", "found"), [(118.0, []), (118.1, ["edge grew from 100.0 to 118.1 MB"])])
+    def test_a_process_may_grow_by_ten_percent_and_eight_megabytes(self, late, found):
         """100 MB may become 118."""
-        found = load.growth_faults({1: course(100.0, late)}, {1: "edge"}, 100)
-        assert bool(found) is grew
-        assert not found or "edge (1) grew from 100.0 to 118.1 MB" in found[0]
+        assert load.growth_faults(course(100.0, late), 100) == found
 
     def test_what_happens_while_it_warms_up_is_no_growth(self):
         """The first fifth."""
-        samples = [(float(at), 10.0 if at < 20 else 100.0) for at in range(100)]
-        assert load.growth_faults({1: samples}, {1: "edge"}, 100) == []
+        snapshots = [(float(at), {1: ("edge", 10.0 if at < 20 else 100.0)}) for at in range(100)]
+        assert load.growth_faults(snapshots, 100) == []
 
-    def test_workers_that_come_and_go_are_judged_by_their_mean(self):
+    @pytest.mark.parametrize(("each", "found"), [(1, []), (6, ["worker grew from 45.0 to 81.0 MB"])])
+    def test_workers_that_come_and_go_are_judged_by_their_mean(self, each, found):
         """None of them lives long enough to be compared with itself."""
-        samples = {pid: [(float(at), 30.0 + pid) for at in range(pid * 10, pid * 10 + 10)] for pid in range(10)}
-        names = dict.fromkeys(samples, "worker")
-        assert load.growth_faults(samples, names, 100) == []
-        grown = {pid: [(at, megabytes + 5 * pid) for at, megabytes in taken] for pid, taken in samples.items()}
-        assert load.growth_faults(grown, names, 100) == ["worker: its processes grew from 45.0 to 81.0 MB on average"]
+        snapshots = [(float(at), {at // 10: ("worker", 30.0 + each * (at // 10))}) for at in range(100)]
+        assert load.growth_faults(snapshots, 100) == found
+
+    def test_one_process_of_several_that_grows_is_found(self):
+        """The mean of four shows it."""
+        table = dict.fromkeys(range(4), ("edge", 50.0))
+        snapshots = [(float(at), {**table, 0: ("edge", 50.0 + at)}) for at in range(100)]
+        assert load.growth_faults(snapshots, 100) == ["edge grew from 57.4 to 72.4 MB"]
 
     def test_processes_that_pile_up_are_a_fault(self):
         """However small each is."""
-        samples = {pid: [(1.0, 1.0)] for pid in range(load._MOST_PROCESSES + 1)}
-        assert "there were 151 processes at once" in load.growth_faults(samples, dict.fromkeys(samples, "w"), 100)[0]
+        table = dict.fromkeys(range(load.MOST_PROCESSES + 1), ("w", 1.0))
+        assert "there were 151 processes at once" in load.growth_faults([(1.0, table)], 100)[0]
 
     def test_no_samples_are_a_fault(self):
-        """Nobody looked is not nothing grew."""
-        assert load.growth_faults({}, {}, 100) == ["nobody looked at the memory"]
+        """Without them a growth would not be seen."""
+        assert load.growth_faults([], 100) == ["there is no sample of the memory"]
 
     def test_it_watches_a_process_and_its_children(self):
         """This one, and one that it starts."""
         waits = "import sys; sys.stdin.read()"
         child = subprocess.Popen([sys.executable, "-c", waits], stdin=subprocess.PIPE)
         try:
-            with load.Watch(os.getpid()) as watch:
-                assert wait_until(lambda: child.pid in watch.samples, seconds=20)
+            with load.watching(os.getpid()) as snapshots:
+                assert wait_until(lambda: any(child.pid in table for _, table in snapshots), seconds=20)
         finally:
             child.communicate()
+        (table, *_) = [table for _, table in snapshots if child.pid in table]
         for pid in (os.getpid(), child.pid):
-            assert watch.samples[pid]
-            assert all(1 < megabytes < 10_000 for _, megabytes in watch.samples[pid])
+            assert 1 < table[pid][1] < 10_000
 
     @pytest.mark.parametrize(
         ("command", "name"),

@@ -1,10 +1,13 @@
 """The sign-in front: what gets through to the emulator, what does not, and what Cognito has and the emulator lacks."""
 
 import base64
+import contextlib
 import hashlib
+import http.server
 import json
 import re
 import socket
+import threading
 import time
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -26,6 +29,19 @@ CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest())
 SECRET_STATE = "a-state-that-must-not-be-logged"
 
 
+@contextlib.contextmanager
+def serving_front(loop, console=lambda _line: None, **options):
+    """Serve a front on a free port; gives the app."""
+    sock = ports.listen(ports.PortRequest(0, "the sign-in front", "--login-port"))
+    app = LoginFront(port=sock.getsockname()[1], console=console, names=("my.test",), **options)
+    server = serving.Serving(serving.plain_config(app), sock, "sign-in front")
+    loop.run(server.start())
+    try:
+        yield app
+    finally:
+        loop.run(server.stop())
+
+
 @pytest.fixture(scope="module")
 def front(tmp_path_factory):
     """A served front, the pool behind it, and what the front told the console."""
@@ -35,22 +51,17 @@ def front(tmp_path_factory):
         pool_id = deployment.output("UserPoolId")
         username, password = deploy.create_demo_user(cognito, pool_id)
         console: list[str] = []
-        sock = ports.listen(ports.PortRequest(0, "the sign-in front", "--login-port"))
-        app = LoginFront(
-            port=sock.getsockname()[1],
+        with serving_front(
+            loop,
+            console=console.append,
             emulator_url=running.url,
             cognito=cognito,
             user_pool_id=pool_id,
             outputs_file=".local/outputs.json",
-            console=console.append,
-            names=("my.test",),
-        )
-        server = serving.Serving(serving.plain_config(app), sock, "sign-in front")
-        loop.run(server.start())
-        try:
+        ) as app:
             yield SimpleNamespace(
                 url=app.url,
-                port=sock.getsockname()[1],
+                port=urlsplit(app.url).port,
                 client_id=deployment.output("ClientId"),
                 cognito=cognito,
                 pool_id=pool_id,
@@ -59,9 +70,6 @@ def front(tmp_path_factory):
                 console=console,
                 emulator_url=running.url,
             )
-        finally:
-            loop.run(server.stop())
-            app.close()
 
 
 def _authorize_query(front, **changes):
@@ -145,7 +153,7 @@ def test_wrong_password_shows_the_form_again(front):
 
 @pytest.mark.parametrize("path", ["/", "/login"])
 def test_visitor_without_parameters_reads_what_this_is(front, path):
-    """Somebody who types the URL is told what to do."""
+    """A person who types the URL is told what to do."""
     page = requests.get(front.url + path, timeout=10)
     assert page.status_code == 200
     assert "scripts/get_token.py --local" in page.text
@@ -172,15 +180,37 @@ def test_unregistered_redirect_is_refused(front):
     assert (page.status_code, "location" in page.headers) == (400, False)
 
 
-def test_redirects_of_the_emulator_to_itself_stay_on_the_front(front):
-    """The emulator's address never reaches a browser; a longer name that begins like it is somebody else's."""
-    app = LoginFront(
-        port=1, emulator_url="http://127.0.0.1:45", cognito=None, user_pool_id="", outputs_file="", console=print
-    )
-    assert app._own_location(b"location", b"http://127.0.0.1:45/login") == b"http://127.0.0.1:1/login"
-    assert app._own_location(b"location", b"http://127.0.0.1:45") == b"http://127.0.0.1:1"
-    assert app._own_location(b"location", b"http://127.0.0.1:4566/x") == b"http://127.0.0.1:4566/x"
-    app.close()
+def test_redirects_of_the_emulator_to_itself_stay_on_the_front():
+    """The emulator's address never reaches a browser; a longer name that begins like it is another server's."""
+
+    class Redirecting(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(302)
+            self.send_header("Location", parse_qs(urlsplit(self.path).query)["to"][0])
+            self.send_header("Set-Cookie", "a=1")
+            self.send_header("Set-Cookie", "b=2")
+            self.end_headers()
+
+        def log_message(self, *_arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Redirecting) as emulator, LoopThread() as loop:
+        threading.Thread(target=emulator.serve_forever).start()
+        theirs = f"http://127.0.0.1:{emulator.server_port}"
+        try:
+            with serving_front(loop, emulator_url=theirs, cognito=None, user_pool_id="p", outputs_file="") as app:
+                for location, expected in (
+                    (f"{theirs}/login?x=1", f"{app.url}/login?x=1"),
+                    (theirs, app.url),
+                    (f"{theirs}0/x", f"{theirs}0/x"),
+                    ("https://example.com/", "https://example.com/"),
+                ):
+                    query = {"to": location}
+                    answer = requests.get(f"{app.url}/logout", params=query, allow_redirects=False, timeout=10)
+                    assert (answer.status_code, answer.headers["location"]) == (302, expected)
+                    assert answer.raw.headers.getlist("set-cookie") == ["a=1", "b=2"]
+        finally:
+            emulator.shutdown()
 
 
 # --- what does not get through ------------------------------------------------------------------------------------------
@@ -189,7 +219,8 @@ def test_redirects_of_the_emulator_to_itself_stay_on_the_front(front):
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("POST", "/", 404),
+        ("POST", "/", 405),
+        ("GET", "/login/", 404),
         ("GET", "/_ministack/health", 404),
         ("POST", "/_ministack/reset", 404),
         ("GET", "/oauth2/authorize/../../_ministack/health", 404),
@@ -204,7 +235,7 @@ def test_redirects_of_the_emulator_to_itself_stay_on_the_front(front):
     ],
 )
 def test_nothing_else_of_the_emulator_is_reachable(front, method, path, status):
-    """The front is no proxy to the emulator's other services."""
+    """The front does not lead to the emulator's other services."""
     path = path.format(pool=front.pool_id)
     answer = requests.Session().send(_unnormalised(method, front.url, path), timeout=10)
     assert answer.status_code == status
@@ -246,7 +277,7 @@ def test_only_its_own_names_are_answered(front, host, status):
 
 @pytest.mark.parametrize(("origin", "status"), [("{own}", 302), ("https://evil.example", 403), ("null", 403)])
 def test_form_is_taken_from_its_own_page_only(front, origin, status):
-    """Login CSRF: a page of another origin signs nobody in as somebody else."""
+    """Login CSRF: a page of another origin must not sign a person in as another."""
     assert _submit(front, headers={"Origin": origin.format(own=front.url)}).status_code == status
 
 
@@ -286,8 +317,25 @@ def test_body_is_bounded(front, size, status):
     assert requests.post(f"{front.url}/oauth2/token", data=b"x" * size, timeout=10).status_code == status
 
 
+def test_caller_that_leaves_in_the_middle_of_a_body_does_no_harm(front, caplog):
+    """Nothing is passed on to the emulator, and no traceback is printed."""
+    with socket.create_connection(("127.0.0.1", front.port), 5) as connection:
+        # Answered once: the server has accepted the connection, which ends before it may have read on.
+        connection.sendall(f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{front.port}\r\n\r\n".encode())
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+        before = len(front.console)
+        head = f"POST /oauth2/token HTTP/1.1\r\nHost: 127.0.0.1:{front.port}\r\nContent-Length: 9\r\n\r\n"
+        connection.sendall(head.encode() + b"token")
+    give_up = time.monotonic() + 10
+    while len(front.console) == before:
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+    assert front.console[before:] == ["sign-in: POST '/oauth2/token' 413"]
+    assert caplog.records == []
+
+
 def test_console_shows_no_secrets(front):
-    """One line a request: method, path, status; codes, states and passwords stay out."""
+    """One line for each request: method, path, status. Codes, states and passwords stay out."""
     before = len(front.console)
     tokens = _tokens(front)
     _revoke(front, token=tokens["refresh_token"], client_id=front.client_id)
@@ -379,7 +427,7 @@ def test_confidential_client_with_a_wrong_secret_is_refused(front, confidential,
 
 
 def test_confidential_client_without_a_secret_is_refused(front, confidential):
-    """Its id alone is no secret."""
+    """Its id alone does not do."""
     answer = _revoke(front, token="x", client_id=confidential[0])
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_client")
 
@@ -480,7 +528,7 @@ def _refreshed(front, by, refresh_token):
 @pytest.mark.parametrize("refresh_by", ["token endpoint", "InitiateAuth", "GetTokensFromRefreshToken"])
 @pytest.mark.parametrize("sign_in_by", ["form", "api"])
 def test_refreshed_tokens_tell_of_their_sign_in_and_of_the_groups_of_now(front, sign_ins, sign_in_by, refresh_by):
-    """As Cognito's do: a new `iat` and `jti`, but the time and `origin_jti` of the sign-in, twice in a row."""
+    """As Cognito's do: a new ``iat`` and ``jti``, but the time and ``origin_jti`` of the sign-in, twice in a row."""
     before = sign_ins[sign_in_by]
     signed_in = _claims(before["id_token"])
     assert "cognito:groups" not in signed_in

@@ -105,7 +105,7 @@ def test_a_body_needs_the_hash_that_the_edge_function_states(door, signer):
 
 
 def test_an_authorization_is_replaced(door, signer):
-    """Signing behaviour `always`, whoever wrote the other one."""
+    """Signing behavior ``always``, whatever the viewer's own signature."""
     mine = sign_botocore("GET", "/api/whoami")
     headers = [(name.lower().encode(), value.encode()) for name, value in mine.headers.items() if name != "host"]
     assert send(door, signer, headers=headers).status == 200
@@ -187,7 +187,7 @@ class TestTwin:
             assert any("origin access control" in sentence for sentence in view.not_played) is not signed
 
     def test_it_does_not_start_without_a_signer(self):
-        """Otherwise every request would be refused at the door, and nobody would know why."""
+        """Otherwise the door would refuse every request, without the reason."""
         origin = dataclasses.replace(GUARDED.origin, signed=True)
         assert origin.domain_name == TWINS_HOST
         with pytest.raises(DistributionError, match="nothing to sign with"):

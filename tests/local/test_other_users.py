@@ -90,7 +90,7 @@ def test_other_user_runs_no_code(serving):
 
 
 def test_own_user_does(serving):
-    """The same steps: whoever uses the emulator with boto3 and `test` goes on doing so."""
+    """The same steps: whoever uses the emulator with boto3 and ``test`` goes on doing so."""
     url = serving.outputs["aws_endpoint_url"]
     answers = [
         requests.request(method, url + path, headers=headers, data=body, timeout=30)
@@ -138,7 +138,7 @@ def test_other_user_reads_no_file(serving):
 
 
 def test_every_file_is_closed_to_others(serving):
-    """The emulator's keys and unpacked functions too; none of them need be run."""
+    """The emulator's keys and unpacked functions too; no file is executable."""
     functions = emulator.root_client("lambda", serving.outputs["aws_endpoint_url"])
     for function in functions.list_functions()["Functions"]:
         if function["FunctionName"].endswith("ApiFunction"):
@@ -150,7 +150,7 @@ def test_every_file_is_closed_to_others(serving):
 
 
 def test_emulators_public_key_opens_no_door(serving):
-    """The doors know the edge role's keys and CloudFront's, which nobody else is told."""
+    """The doors know the edge role's keys and CloudFront's, which no one else is told."""
     public = Credential("test", "test", None, "arn:aws:iam::000000000000:root", "root", emulator.ACCOUNT_ID)
     for url in serving.outputs["function_urls"].values():
         host = urlsplit(url).netloc
@@ -176,7 +176,7 @@ def test_emulators_public_key_opens_no_door(serving):
     ],
 )
 def test_gateway_and_sign_in_front_answer_to_their_names_alone(serving, host, answered):
-    """The site, the API and the sign-in page; a page whose name was rebound to 127.0.0.1 reads none of them."""
+    """The site, the API and the sign-in page; a page whose name was rebound to 127.0.0.1 cannot read them."""
     for name, path, status in (
         ("gateway_url", "/", 200),
         ("gateway_url", "/api/whoami", 401),
@@ -207,9 +207,7 @@ def test_gateway_and_sign_in_front_answer_to_their_names_alone(serving, host, an
 )
 def test_name_that_is_none_is_refused(capsys, name):
     """The message says what was expected."""
-    with pytest.raises(SystemExit) as error:
-        main(["--allow-host=good.test", f"--allow-host={name}"])
-    assert error.value.code == 2
+    assert main(["--allow-host=good.test", f"--allow-host={name}"]) == 2
     assert "expected a host name such as my.test, without scheme, port, path or final dot" in capsys.readouterr().err
 
 
@@ -218,12 +216,12 @@ def test_name_that_is_none_is_refused(capsys, name):
 BY_KEY = """
 import asyncio, os, sys
 from pathlib import Path
-from cognito_edge_local.launcher import build
+from cognito_edge_local.launcher import places
 from cognito_edge_local.stack import Options, run
 os.umask(0o077)
 options = Options(
     port=0, login_port=0, emulator_port=0, function_url_port=0,
-    state_dir=Path(sys.argv[1]), cache_dir=build.PROJECT / ".local" / "cache", quiet=True, by_key=True,
+    state_dir=Path(sys.argv[1]), cache_dir=places.cache_dir(), quiet=True, by_key=True,
 )
 sys.exit(asyncio.run(run(options)))
 """
@@ -266,7 +264,7 @@ def test_system_by_key_serves_its_own_user(by_key):
 
 
 def test_system_by_key_runs_no_code_for_whoever_lacks_it(by_key):
-    """The listeners take every user's connections here: the key alone decides, and the public one is none."""
+    """The listeners take every user's connections here: the random key alone decides, the public one is refused."""
     url = json.loads((by_key / "outputs.json").read_bytes())["aws_endpoint_url"]
     for method, path, headers, body in calls():
         answer = requests.request(method, url + path, headers=headers, data=body, timeout=30)

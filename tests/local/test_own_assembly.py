@@ -1,4 +1,4 @@
-"""`--assembly`: which stack of somebody's own cloud assembly is deployed, and what is said when there is none."""
+"""``--assembly``: which stack of a user's own cloud assembly is deployed, and the message if it has no such stack."""
 
 import pytest
 from cognito_edge_local.command import main
@@ -21,7 +21,7 @@ def _assembly(folder, *names):
     ],
 )
 def test_the_only_stack_or_the_projects_is_deployed(tmp_path, names, stack):
-    """Nobody has to say which, unless it cannot be known."""
+    """The user has to say which only if it cannot be known."""
     assert deploy.stack_in(_assembly(tmp_path, *names)) == stack
 
 
@@ -34,6 +34,5 @@ def test_no_stack_or_one_of_several_is_an_error_that_says_so(tmp_path, names, to
 
 def test_help_says_what_an_assembly_needs(capsys):
     """The outputs that the launcher reads are part of the option."""
-    with pytest.raises(SystemExit):
-        main(["--help"])
+    assert main(["--help"]) == 0
     assert "FunctionUrl<Name>" in capsys.readouterr().out

@@ -114,7 +114,7 @@ def test_program_that_has_sent_all_it_has_to_send_is_accepted():
 
 @pytest.mark.parametrize("linger", [None, 0], ids=["closed", "reset"])
 def test_program_that_has_gone_is_refused(linger):
-    """Nobody's connection is not ours, even where the kernel says uid 0 of it and we are root."""
+    """A connection that no program holds is not ours, even where the kernel says uid 0 of it and we are root."""
     with listening() as server:
         with connected(server) as client:
             client.sendall(b"POST / HTTP/1.1\r\n\r\n")
@@ -183,7 +183,7 @@ def refused(server, send=b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"):
 
 
 def test_other_users_program_is_answered_403_and_no_more(monkeypatch):
-    """It is told why, since `sudo curl` is another user's program, too."""
+    """It is told why, since ``sudo curl`` is another user's program, too."""
     with listening() as server:
         stranger.pretend(monkeypatch)
         came = refused(server)

@@ -27,7 +27,7 @@ def test_zero_takes_a_free_loopback_port():
 
 @pytest.mark.parametrize(("any_user", "kind"), [(False, peer.OwnUserListener), (True, socket.socket)])
 def test_port_is_for_this_user_unless_it_is_for_everybody(any_user, kind):
-    """What nobody thought about is shut."""
+    """The default is shut."""
     with ports.listen(PortRequest(0, "a test", "", any_user)) as sock:
         assert type(sock) is kind
 
@@ -66,13 +66,13 @@ def test_holder_is_another_process_by_its_short_name():
 
 
 def test_free_port_has_no_holder():
-    """Nobody is accused of holding what is free."""
+    """No process is named as the holder of a free port."""
     assert ports.holder_of(ports.reserve(_request(0))) is None
 
 
 def test_port_that_is_not_allowed_says_so(monkeypatch):
     """A privileged port is not "taken"."""
-    assert peer.can_tell()  # found out before `bind` stops working
+    assert peer.can_tell()  # found out before ``bind`` stops working
 
     def refuse(_self, _address):
         raise PermissionError(13, "Permission denied")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from cognito_edge_local.launcher import processes
-from cognito_edge_local.launcher.build import PROJECT
+from cognito_edge_local.launcher.places import CHECKOUT
 
 from tests.local.loop_thread import LoopThread
 
@@ -49,7 +49,7 @@ def _alive(pid: int) -> bool:
 
 
 def _family(folder: Path) -> list[int]:
-    """Wait until the family of `FAMILY` is complete; return its process ids."""
+    """Wait until the family of ``FAMILY`` is complete; return its process ids."""
     _wait_for(lambda: "ready" in (folder / "log").read_text(), "the family did not start")
     return [int(line) for line in (folder / "pids").read_text().split()]
 
@@ -126,7 +126,7 @@ def test_stop_kills_a_family_that_ignores_sigterm(loop, tmp_path):
 
 
 def test_closed_lifeline_kills_the_family_at_once(loop, tmp_path):
-    """`kill` needs no signal: the guard sees the pipe end."""
+    """``kill`` needs no signal: the guard sees the pipe end."""
     child, family = _start_family(loop, tmp_path, grace_s=600)
     child.kill()
     loop.run(child.wait())
@@ -150,7 +150,7 @@ def test_sigkill_leaves_nothing(tmp_path, victim):
         FAMILY if victim == "launcher" else "echo $$ >> pids; echo ready; exec sleep 600"
     )
     launcher = subprocess.Popen(
-        [sys.executable, "-c", _LAUNCHER, str(tmp_path)], cwd=PROJECT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _LAUNCHER, str(tmp_path)], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True
     )
     guard = int(launcher.stdout.readline())
     family = _family(tmp_path)

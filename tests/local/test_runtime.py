@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 from cognito_edge_local import peer
-from cognito_edge_local.lambda_runtime.environments import EdgeFunctionError, EdgeRuntime
+from cognito_edge_local.lambda_runtime.environments import EdgeRuntime
+from cognito_edge_local.lambda_runtime.runtime_api import EdgeFunctionError
 
 from tests.local import stranger
 
@@ -43,7 +44,7 @@ def bundle(tmp_path):
 
 
 def run(folder, scenario, **options):
-    """Run `scenario(runtime)` against a runtime on *folder*; gives its result and the logged lines."""
+    """Run ``scenario(runtime)`` against a runtime on *folder*; gives its result and the logged lines."""
     log = []
     options = {"environment": {}, "timeout_s": 20} | options
 
@@ -206,7 +207,7 @@ def test_timeout_kills_the_process(bundle):
 
 
 def test_deadline_is_told_to_the_function(bundle):
-    """`get_remaining_time_in_millis` counts down from the function's timeout."""
+    """``get_remaining_time_in_millis`` counts down from the function's timeout."""
     code = """
     def handler(event, context):
         return context.get_remaining_time_in_millis(), context.invoked_function_arn, context.function_name
@@ -408,7 +409,7 @@ def test_other_users_program_gets_no_event(bundle, monkeypatch):
 
 
 def test_stop_is_quiet(bundle, caplog):
-    """Ending a connection that waits for an event is no error to be shown."""
+    """Ending a connection that waits for an event shows no error."""
     invoke(bundle(ECHO))
     assert caplog.text == ""
 
@@ -462,7 +463,7 @@ asyncio.run(main())
 
 
 def alive(pid):
-    """Whether a process exists and is no zombie that only waits for init."""
+    """Whether a process exists and is not a zombie that only waits for init."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""A bucket's door: whom the deployed policy lets in, and S3's words for everybody else."""
+"""A bucket's door: whom the deployed policy lets in, and S3's words for all others."""
 
 import asyncio
 import io
@@ -95,12 +95,12 @@ class Door:
         request = OriginRequest(method, uri, query, (), (), Origin(kind="s3", domain_name=HOST, signed=True))
         return (signer or self.signer)(request, [(b"host", HOST.encode()), *headers])
 
-    def send(self, headers, uri=b"/index.html", *, method="GET", query=b""):
+    def send(self, headers, uri=b"/index.html", *, method="GET", query=b"", body=b""):
         """Give the application one request; returns status, headers and body."""
         sent = []
 
         async def receive():
-            return {"type": "http.request", "body": b"", "more_body": False}
+            return {"type": "http.request", "body": body, "more_body": False}
 
         async def send(message):
             sent.append(message)
@@ -113,8 +113,8 @@ class Door:
             "headers": [(name.lower(), value) for name, value in headers],
         }
         asyncio.run(self.app(scope, receive, send))
-        start, body = sent
-        return start["status"], dict(start["headers"]), body["body"]
+        start, answer = sent
+        return start["status"], dict(start["headers"]), answer["body"]
 
     def get(self, uri=b"/index.html", **options):
         signed = self.signed(uri, **options)
@@ -199,7 +199,7 @@ def test_another_distribution_of_the_account_is_kept_out(door):
 
 
 def test_who_does_not_sign_gets_nothing(door):
-    """A bucket that is public to nobody."""
+    """The bucket is not public."""
     status, _, body = door.send([(b"host", HOST.encode())])
     assert (status, b"AccessDenied" in body) == (403, True)
     assert "not signed" in door.said[0]
@@ -217,7 +217,7 @@ def test_a_request_that_was_changed_after_signing_is_refused(door, change):
             (n, v.replace(b"E2EXAMPLE", b"E3OTHER") if n.lower() == b"x-amz-source-arn" else v) for n, v in headers
         ]
     elif change == "late":
-        door.app._clock = lambda: time.time() + 400
+        door.app.clock = lambda: time.time() + 400
     else:
         forger = OriginAccessSigner(distribution_id="E2EXAMPLE", account_id=ACCOUNT)
         forger.credential = replace(door.signer.credential, secret_access_key="guessed")
@@ -242,8 +242,16 @@ def test_only_those_who_may_list_learn_that_a_key_is_missing(door, statements, s
     [(b"/%00", "GET", 400), (b"/%FF", "GET", 400), (b"/", "GET", 403), (b"/index.html", "PUT", 405)],
 )
 def test_what_is_no_object_is_refused(door, uri, method, status):
-    """The bucket itself, paths that are no text, other methods."""
+    """The bucket itself, paths that are not text, other methods."""
     assert door.get(uri, method=method)[0] == status
+    assert door.s3.asked == []
+
+
+@pytest.mark.parametrize(("size", "code"), [(64 * 1024, b"SignatureDoesNotMatch"), (64 * 1024 + 1, b"EntityTooLarge")])
+def test_a_body_is_read_up_to_a_limit(door, size, code):
+    """No reader of an object sends one."""
+    status, _, body = door.send(door.signed(), body=b"x" * size)
+    assert (status >= 400, code in body) == (True, True)
     assert door.s3.asked == []
 
 
@@ -254,7 +262,7 @@ def test_another_host_is_another_bucket(door):
 
 
 def test_validators_and_ranges_reach_the_object(door):
-    """What CloudFront forwards of a conditional request; everything else of it is nobody's business."""
+    """What CloudFront forwards of a conditional request; the door passes nothing else on."""
     door.get(headers=[(b"if-none-match", b'"x"'), (b"range", b"bytes=0-0"), (b"cookie", b"secret")])
     assert door.s3.asked == [("index.html", {"IfNoneMatch": '"x"', "Range": "bytes=0-0"})]
 
@@ -299,7 +307,7 @@ def test_the_access_control_of_a_bucket_is_read_from_the_distribution(kind, sign
 
 class TestLocalChanges:
     def test_the_local_login_stands_where_the_deployed_one_did(self):
-        """One word of the policy, whole; other behaviours and other words stay."""
+        """One word of the policy, whole; other behaviors and other words stay."""
         login = "https://p.auth.us-east-1.amazoncognito.com"
         text = f"default-src 'none'; connect-src 'self' https://x.example {login}; img-src {login}x"
         policy = {"SecurityHeadersConfig": {"ContentSecurityPolicy": {"ContentSecurityPolicy": text, "Override": True}}}

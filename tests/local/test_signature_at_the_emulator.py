@@ -15,8 +15,8 @@ import pytest
 from cognito_edge.sigv4 import Credentials
 from cognito_edge_local.launcher.build import PROJECT
 
-from tests.support.fakes import headers_of, is_forwarded, make_event, make_settings
-from tests.support.reference_signers import make_offline_system
+from tests.support.events import headers_of, is_forwarded, make_event
+from tests.support.gateways import make_offline_system, make_settings
 
 REGION = "us-east-1"
 ROOT = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": REGION}

@@ -129,7 +129,7 @@ def test_long_lines_are_cut_around_the_difference():
     """A difference deep in a long query is still seen."""
     query = "&".join(f"name{number:03d}=value" for number in range(60))
     text = report(missigned(f"/?{query}", b"", query=query.replace("name050=value", "name050=valuE").encode()))
-    assert "no usual mistake" in text  # nobody's usual mistake, so ours alone
+    assert "no usual mistake" in text  # ours alone
     wrong = report(missigned(f"/?z=1&{query}", b"", query=f"z=1&{query}".encode()))
     assert "…" in wrong
     assert max(map(len, wrong.splitlines()[1:])) < 180

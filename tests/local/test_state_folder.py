@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from cognito_edge_local.launcher import state_folder
-from cognito_edge_local.launcher.build import PROJECT
+from cognito_edge_local.launcher.places import CHECKOUT
 from cognito_edge_local.launcher.state_folder import AlreadyRunningError, StateFolder, make_private_folder, open_private
 
 
@@ -120,7 +120,7 @@ def test_killed_run_is_noticed_and_its_outputs_go(tmp_path):
         "import os,pathlib,sys; from cognito_edge_local.launcher.state_folder import StateFolder; f=StateFolder(pathlib.Path(sys.argv[1]));"
         "f.acquire(); f.publish({}); os.kill(os.getpid(), 9)"
     )
-    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=PROJECT, check=False)
+    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=CHECKOUT, check=False)
     assert killed.returncode == -9
     assert (tmp_path / "outputs.json").exists()
     folder = StateFolder(tmp_path)

@@ -19,9 +19,10 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from cognito_edge_local.launcher import ports, serving
+from cognito_edge_local.launcher.console import masked
 from cognito_edge_local.origins.function_url import FunctionUrlDoor, InvokeResult
 from cognito_edge_local.origins.principals import StaticCredentials, StaticPolicies
-from cognito_edge_local.trace import redaction as trace_redaction
+from cognito_edge_local.trace import redaction
 from cognito_edge_local.trace.book import TraceBook
 from cognito_edge_local.trace.redaction import Redaction
 from cognito_edge_local.trace.server import FILE_NAME, MAX_STREAMS, TraceEndpoint
@@ -256,7 +257,7 @@ def test_token_in_a_path_is_masked():
     """Paths are shown as the log and the console show them, but for what has a token's form."""
     book = TraceBook()
     book.take_line(line(path=f"/reset/{TOKEN}/now"))
-    assert book.get("r==")["path"] == f"/reset/{trace_redaction.masked(len(TOKEN))}/now"
+    assert book.get("r==")["path"] == f"/reset/{masked(len(TOKEN))}/now"
 
 
 VALUES = st.text(st.characters(blacklist_characters="&=#", blacklist_categories=["Cs"]), min_size=1, max_size=40)
@@ -267,18 +268,18 @@ VALUES = st.text(st.characters(blacklist_characters="&=#", blacklist_categories=
 def test_no_letter_or_digit_of_a_query_value_is_shown(value):
     """Only punctuation and its escapes stay, which is what signatures break on."""
     for written in (quote(value, safe=""), "".join(f"%{byte:02X}" for byte in value.encode())):
-        name, _, shown = trace_redaction.query_structure(f"name={written}").partition("=")
+        name, _, shown = redaction.query_structure(f"name={written}").partition("=")
         assert name == "name"
-        left = re.sub(r"%(?:[0-2][0-9A-F]|3[A-F]|40|5[B-E]|60|7[B-F])", "", shown).replace(trace_redaction.DOTS, "")
+        left = re.sub(r"%(?:[0-2][0-9A-F]|3[A-F]|40|5[B-E]|60|7[B-F])", "", shown).replace(redaction.DOTS, "")
         assert not any(character.isalnum() for character in left)
 
 
 @given(st.text(string.ascii_letters + string.digits + "-", min_size=1, max_size=30), VALUES)
 @settings(max_examples=60, deadline=None)
 def test_header_of_an_unknown_name_shows_its_size_alone(name, value):
-    """What is shown is an allow-list, so a header that nobody thought of is no leak."""
+    """What is shown is an allow-list, so an unknown header cannot leak."""
     shown = Redaction().header(f"x-unknown-{name}", value)
-    assert shown == trace_redaction.masked(len(value.encode()))
+    assert shown == masked(len(value.encode()))
 
 
 def test_what_explains_a_refusal_stays_readable(exchange, admitted):
@@ -300,7 +301,7 @@ def test_what_explains_a_refusal_stays_readable(exchange, admitted):
 
 
 def test_challenge_is_no_secret():
-    """`WWW-Authenticate: Bearer realm=…` says what to do, and stays as it is."""
+    """``WWW-Authenticate: Bearer realm=…`` says what to do, and stays as it is."""
     value = 'Bearer realm="d111111abcdef8.cloudfront.net", error="invalid_token"'
     assert Redaction().header("WWW-Authenticate", value) == value
 
@@ -329,7 +330,7 @@ def test_string_to_sign_is_botocores(admitted):
 
 @pytest.mark.parametrize("order", list(itertools.permutations(["line", "visit", "exchange"])), ids="-".join)
 def test_parts_come_together_in_any_order(exchange, order):
-    """The log is a pipe, the door and the twin are servers: nobody knows who is first."""
+    """The log is a pipe, the door and the twin are servers: their order is not known."""
     passed = visit(sign_botocore("GET", "/api/x", headers={"x-amz-cf-id": exchange.request_id}))
     book = TraceBook()
     for part in order:
@@ -575,6 +576,7 @@ def stream(served):
         assert response.status == 200
         return lambda: json.loads(response.readline())
 
+    open_.connections = connections
     yield open_
     for connection in connections:
         connection.close()
@@ -610,6 +612,14 @@ def test_readers_are_bounded(served, stream):
     for _ in range(MAX_STREAMS):
         stream()()
     assert call(served, "/live").status_code == 503
+    stream.connections.pop().close()
+    give_up = time.monotonic() + 10
+    while True:
+        headers = {"Authorization": f"Bearer {served.endpoint.secret}"}
+        with requests.get(served.url + "/live", headers=headers, stream=True, timeout=10) as answer:
+            if answer.status_code == 200:
+                break
+        assert time.monotonic() < give_up
 
 
 def test_open_streams_do_not_hold_up_the_end(tmp_path):

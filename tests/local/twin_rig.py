@@ -17,7 +17,8 @@ from cognito_edge_local.cloudfront.behaviors import (
     OriginRequestPolicy,
     Selection,
 )
-from cognito_edge_local.cloudfront.distribution import EdgeTwin, uvicorn_settings
+from cognito_edge_local.cloudfront.distribution import EdgeTwin
+from cognito_edge_local.cloudfront.raw_target import uvicorn_settings
 from uvicorn.server import ServerState
 
 URL_HOST = "abc123.lambda-url.eu-west-1.on.aws"
@@ -52,7 +53,7 @@ GUARDED = Behavior(
 
 
 def distribution(*behaviors, **changes):
-    """A distribution with these behaviours, or with the gateway's one, changed as said."""
+    """A distribution with these behaviors, or with the gateway's one, changed as said."""
     chosen = behaviors or (replace(GUARDED, **changes),)
     return DistributionView("E2EXAMPLE", "d111111abcdef8.cloudfront.net", chosen)
 
@@ -136,7 +137,7 @@ async def passes(event):
 
 
 def changes(change):
-    """An edge function that returns the request after `change(request)`, or what that returns."""
+    """An edge function that returns the request after ``change(request)``, or what that returns."""
 
     async def function(event):
         request = event["Records"][0]["cf"]["request"]
@@ -204,7 +205,7 @@ def parse(raw, method="GET"):
 
 
 def twin(scenario, *, function=passes, view=None, origin=None, resolve=None, names=("x",)):
-    """Run `scenario(rig)` against a twin of *view* whose edge function is *function*."""
+    """Run ``scenario(rig)`` against a twin of *view* whose edge function is *function*."""
 
     async def main():
         backend = origin or RawOrigin()

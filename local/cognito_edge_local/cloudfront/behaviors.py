@@ -1,6 +1,6 @@
-"""A distribution as CloudFront's API describes it: origins, behaviours, policies; and which behaviour a path falls to.
+"""A distribution as CloudFront's API describes it: origins, behaviors, policies; and which behavior a path falls to.
 
-`read_distribution` reads it back through the API, so that the twin plays what was deployed and not what was meant.
+``read_distribution`` reads it back through the API, so that the twin plays what was deployed, not what was intended.
 """
 
 import dataclasses
@@ -26,8 +26,8 @@ class Selection:
     """Which names of a kind (headers, cookies, query parameters) a policy forwards.
 
     Attributes:
-        kind: The API's word: `none`, `whitelist`, `all`, `allExcept`; for headers also `allViewer` and
-            `allViewerAndWhitelistCloudFront`.
+        kind: The API's word: ``none``, ``whitelist``, ``all``, ``allExcept``; for headers also ``allViewer`` and
+            ``allViewerAndWhitelistCloudFront``.
         names: As listed; header names lower-cased.
     """
 
@@ -88,11 +88,11 @@ class OriginRequestPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a behaviour's requests go; the fields of the event's `origin` object, and the connection's settings.
+    """Where a behavior's requests go; the fields of the event's ``origin`` object, and the connection's settings.
 
     Attributes:
         custom_headers: Name and value as configured.
-        completion_timeout_s: Response completion timeout; None is none.
+        completion_timeout_s: Response completion timeout; None: no limit.
         signed: Whether CloudFront signs the requests itself (origin access control for function URLs and buckets).
     """
 
@@ -121,11 +121,11 @@ class EdgeFunction:
 
 @dataclass(frozen=True)
 class Behavior:
-    """One cache behaviour.
+    """One cache behavior.
 
     Attributes:
-        pattern: Path pattern; `*` for the default behaviour.
-        response_headers: `ResponseHeadersPolicyConfig` as the API gives it; see `cloudfront/response_headers.py`.
+        pattern: Path pattern; ``*`` for the default behavior.
+        response_headers: ``ResponseHeadersPolicyConfig`` as the API gives it; see ``cloudfront/response_headers.py``.
     """
 
     pattern: str
@@ -145,7 +145,7 @@ class Behavior:
         return re.compile("".join(parts).encode() if self.pattern != "*" else b".*", re.DOTALL)
 
     def matches(self, normalized_path: bytes) -> bool:
-        """Whether a path, already normalised, falls to this behaviour."""
+        """Whether a path, already normalised, falls to this behavior."""
         return self._matcher.fullmatch(normalized_path) is not None
 
 
@@ -154,7 +154,7 @@ class DistributionView:
     """All that the twin knows of a distribution.
 
     Attributes:
-        behaviors: In the order in which they are tried; the default behaviour is the last.
+        behaviors: In the order in which they are tried; the default behavior is the last.
         aliases: Its alternate domain names.
         not_played: A sentence for each thing that the real distribution does and the twin does not.
     """
@@ -170,20 +170,20 @@ class DistributionView:
         """Refuse what would make the gateway unsafe, or what CloudFront itself would refuse to deploy.
 
         Raises:
-            DistributionError: A behaviour with the edge function is cacheable; an association is impossible at the
-                edge; two behaviours name different functions, of which the twin could run only one.
+            DistributionError: A behavior with the edge function is cacheable; an association is impossible at the
+                edge; two behaviors name different functions, of which the twin could run only one.
         """
         guarded = [(behavior, behavior.edge_function) for behavior in self.behaviors if behavior.edge_function]
         for behavior, function in guarded:
             if behavior.cache_policy.caches:
                 raise DistributionError(
-                    f"Behaviour {behavior.pattern} runs the origin-request function, but its cache policy "
+                    f"Behavior {behavior.pattern} runs the origin-request function, but its cache policy "
                     f"{behavior.cache_policy.name} lets CloudFront keep answers: one user's answer would be served to "
-                    "everybody else without the token check. Use Managed-CachingDisabled."
+                    "every other viewer without the token check. Use Managed-CachingDisabled."
                 )
             if not _NUMBERED_VERSION.fullmatch(function.arn):
                 raise DistributionError(
-                    f"Behaviour {behavior.pattern} names {function.arn}. Lambda@Edge takes a numbered version of a "
+                    f"Behavior {behavior.pattern} names {function.arn}. Lambda@Edge takes a numbered version of a "
                     "function in us-east-1, neither $LATEST nor an alias."
                 )
         arns = sorted({function.arn for _, function in guarded})
@@ -191,13 +191,13 @@ class DistributionView:
             raise DistributionError(f"The twin runs one edge function; the distribution names {', '.join(arns)}.")
 
     def behavior_for(self, raw_path: bytes) -> Behavior:
-        """Return the first behaviour whose pattern matches the normalised path."""
+        """Return the first behavior whose pattern matches the normalised path."""
         normalized = normalize_path(raw_path)
         return next(behavior for behavior in self.behaviors if behavior.matches(normalized))
 
 
 def normalize_path(raw_path: bytes) -> bytes:
-    """Normalise a path for the choice of the behaviour; what is forwarded is the raw path.
+    """Normalise a path for the choice of the behavior; the raw path is what goes on.
 
     "CloudFront normalizes URI paths consistent with RFC 3986 and then matches the path with the correct cache behavior.
     Once the cache behavior is matched, CloudFront sends the raw URI path to the origin."
@@ -231,11 +231,11 @@ def read_distribution(client: "CloudFrontClient", distribution_id: str) -> Distr
     """Read a distribution and the policies it names through the CloudFront API.
 
     Args:
-        client: boto3's CloudFront client, or one with its `get_…` methods.
+        client: boto3's CloudFront client, or one with its ``get_…`` methods.
         distribution_id: The distribution's id.
 
     Raises:
-        DistributionError: See `DistributionView`; or something is used that the twin cannot play at all.
+        DistributionError: See ``DistributionView``; or something is used that the twin cannot play at all.
     """
     answer: Mapping[str, Any] = client.get_distribution(Id=distribution_id)["Distribution"]
     config: Mapping[str, Any] = answer["DistributionConfig"]
@@ -260,10 +260,10 @@ def _behavior(client: "CloudFrontClient", config: Mapping[str, Any], origins: Ma
     target = config["TargetOriginId"]
     if target not in origins:
         raise DistributionError(
-            f"Behaviour {pattern} targets {target}, which is no origin; origin groups are not played."
+            f"Behavior {pattern} targets {target}, which is not an origin; origin groups are not played."
         )
     if not (cache_policy_id := config.get("CachePolicyId")):
-        raise DistributionError(f"Behaviour {pattern} has no cache policy; the twin does not play ForwardedValues.")
+        raise DistributionError(f"Behavior {pattern} has no cache policy; the twin does not play ForwardedValues.")
     origin_request = response_headers = None
     if policy_id := config.get("OriginRequestPolicyId"):
         answer = client.get_origin_request_policy(Id=policy_id)
@@ -370,7 +370,7 @@ def _selection(config: Mapping[str, Any] | None, kind: str, names: str) -> Selec
 
 
 def _items(container: Mapping[str, Any] | None) -> list[Any]:
-    """The list inside the API's `{"Quantity": n, "Items": […]}`; `Items` is absent when n is 0."""
+    """Return the list inside the API's ``{"Quantity": n, "Items": […]}``; ``Items`` is absent when n is 0."""
     return list((container or {}).get("Items") or [])
 
 
@@ -388,7 +388,7 @@ def _not_played(
         if origin.get("OriginAccessControlId") and origin["Id"] not in signed:
             yield f"origin access control (CloudFront would sign the requests to {origin['DomainName']})"
     for behavior in behaviors:
-        yield from (f"{what} of behaviour {behavior.get('PathPattern', '*')}" for what in _not_played_of(behavior))
+        yield from (f"{what} of behavior {behavior.get('PathPattern', '*')}" for what in _not_played_of(behavior))
 
 
 def _not_played_of(behavior: Mapping[str, Any]) -> Iterable[str]:

@@ -1,12 +1,12 @@
 """The edge twin: plays CloudFront by the book for each request, with the real edge function in the middle.
 
-Every documented limit and header rule that one machine can enforce is enforced, before the function and after it; a
-broken rule is an error answer that names the rule, on the console too. See `docs/` for what it cannot show.
+It enforces every documented limit and header rule that one machine can enforce, before the function and after it; a
+broken rule is an error answer that names the rule, on the console too. ``docs/unknowns.md`` says what it cannot show.
 
 Differences on purpose:
 
-* Plain HTTP on loopback counts as the HTTPS that the real viewer protocol policy asks for, and the event says `https`.
-* Origins are reached over plain HTTP on loopback, wherever `resolve` says their domain is.
+* Plain HTTP on loopback counts as the HTTPS that the real viewer protocol policy asks for, and the event says ``https``.
+* Origins are reached over plain HTTP on loopback, wherever ``resolve`` says their domain is.
 * Nothing is cached, collapsed, retried or compressed; each request is a miss.
 * Error pages are plain text, so that a person who uses curl can read them.
 """
@@ -25,19 +25,16 @@ from typing import Any
 
 from cognito_edge_local.hosts import answers_to
 from cognito_edge_local.lambda_runtime.runtime_api import EdgeFunctionError
-from cognito_edge_local.trace.redaction import without_tokens
+from cognito_edge_local.launcher.console import without_tokens
 
 from . import rules
-from .behaviors import Behavior, DistributionError, DistributionView, read_distribution
+from .behaviors import Behavior, DistributionError, DistributionView
 from .forwarding import EDGE_HOP, Header, OriginRequest, ViewerRequest, origin_request, wire_headers
 from .origin_client import OriginError, OriginExchange, OriginTimeoutError
 from .origin_request_event import origin_request_event
-from .raw_target import uvicorn_settings
 from .response_headers import apply_policy
 from .result_rules import GeneratedResponse, judge
 from .rules import RuleViolationError
-
-__all__ = ["DistributionError", "DistributionView", "EdgeTwin", "Exchange", "read_distribution", "uvicorn_settings"]
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -60,13 +57,13 @@ class Exchange:
         request_id: CloudFront's.
         started_at: Seconds since the epoch.
         viewer: As it arrived.
-        pattern: Path pattern of the behaviour it fell to; empty when it was refused before.
+        pattern: Path pattern of the behavior it fell to; empty when it was refused before.
         event: What the function was given; None when it did not run.
         result: What it returned, as it was.
         sent: What went to the origin, and its headers on the wire.
         status: Of the answer to the viewer; 0 when the viewer left.
-        answered_by: `origin`, `edge` (the function) or `cloudfront` (an error of the twin).
-        problem: The rule or error in full; empty when all went well.
+        answered_by: ``origin``, ``edge`` (the function) or ``cloudfront`` (an error of the twin).
+        problem: The rule or error in full; empty without one.
     """
 
     request_id: str
@@ -100,7 +97,7 @@ class _ViewerGoneError(Exception):
 
 
 class _ViewerBody:
-    """The viewer's body: its beginning can be looked at, all of it can be streamed on; never kept as a whole."""
+    """The viewer's body: the function sees its beginning, all of it is streamed on; it is never kept as a whole."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -108,7 +105,7 @@ class _ViewerBody:
         self._complete = False
 
     async def beginning(self, size: int) -> bytes:
-        """Read until *size* bytes are there, or the body ends; what was read is still part of `chunks`."""
+        """Read until *size* bytes are there, or the body ends; what was read is still part of ``chunks``."""
         seen = 0
         while not self._complete and seen < size:
             self._seen.append(await self._next())
@@ -136,7 +133,7 @@ class _ViewerBody:
 class EdgeTwin:
     """ASGI application that answers as the distribution would.
 
-    Serve it with `uvicorn.Config(twin, **uvicorn_settings())`: other settings change targets on their way in.
+    Serve it with ``uvicorn.Config(twin, **uvicorn_settings())``: other settings change targets on their way in.
     """
 
     def __init__(
@@ -150,15 +147,15 @@ class EdgeTwin:
         sign: Callable[[OriginRequest, list[Header]], list[Header]] | None = None,
         names: Iterable[str] = (),
     ) -> None:
-        """Set the twin up.
+        """Set up the twin.
 
         Args:
-            config: The distribution, from `read_distribution`.
-            invoke: Runs the edge function; raises `EdgeFunctionError` when it fails.
-            resolve: Origin domain to loopback host and port; raises `LookupError` for a domain it does not know.
+            config: The distribution, from ``read_distribution``.
+            invoke: Runs the edge function; raises ``EdgeFunctionError`` when it fails.
+            resolve: Origin domain to loopback host and port; raises ``LookupError`` for a domain it does not know.
             console: Takes one line per request, and one for each broken rule.
             observe: Takes every exchange once it is over.
-            sign: What CloudFront itself signs with (`cloudfront/oac.py`); needed if an origin has an access control.
+            sign: What CloudFront itself signs with (``cloudfront/oac.py``); needed if an origin has an access control.
             names: Host names to answer to besides the distribution's own and the loopback names.
 
         Raises:
@@ -203,8 +200,8 @@ class EdgeTwin:
         """Take one request through CloudFront.
 
         Steps:
-            1. Refuse other hosts, and what CloudFront refuses before it looks at any behaviour.
-            2. Choose the behaviour; refuse what the behaviour does not take.
+            1. Refuse other hosts, and what CloudFront refuses before it looks at any behavior.
+            2. Choose the behavior; refuse what the behavior does not take.
             3. Build what would go to the origin, as the policies say.
             4. Let the edge function see it, and judge what it returned.
             5. Send the request on, and stream the answer back.
@@ -249,7 +246,7 @@ class EdgeTwin:
             raise _RefusedError(400, "BadRequest", "Bad request.", "a request has one Host header")
         if not answers_to(hosts[0], port, self._names):
             # The viewer, which may be a page of that name, learns no other name.
-            detail = "Host is no name of this gateway; make run RUN_ARGS='--allow-host NAME' adds one"
+            detail = "Host is not a name of this gateway; make run RUN_ARGS='--allow-host NAME' adds one"
             raise _RefusedError(403, "UnknownHost", "Bad request. We can't connect to the server for this app.", detail)
 
     async def _run_function(
@@ -273,7 +270,7 @@ class EdgeTwin:
         try:
             return self._resolve(domain)
         except LookupError:
-            detail = f"{domain} is no origin that this machine knows"
+            detail = f"{domain} is not an origin that this machine knows"
             sentence = "CloudFront wasn't able to resolve the origin domain name."
             raise _RefusedError(502, "NonS3OriginDnsError", sentence, detail) from None
 
@@ -298,7 +295,7 @@ class EdgeTwin:
                 )
                 async with connection:
                     await connection.send_head(request.method, request.target, exchange.wire_headers)
-                    # A replaced body stands in for the viewer's, which nobody reads then.
+                    # A replaced body stands in for the viewer's, which stays unread.
                     outgoing = body.chunks() if request.body is None else _one(request.body)
                     upwards = asyncio.create_task(_send_body_then_watch(connection, outgoing, body))
                     downwards = asyncio.create_task(reply.relayed(connection, behavior))
@@ -322,7 +319,7 @@ class EdgeTwin:
 
 
 class _Reply:
-    """The answer to the viewer; a class because what can still be said depends on what was said already."""
+    """The answer to the viewer; what it can still say depends on what it has sent already."""
 
     def __init__(self, exchange: Exchange, send: Send) -> None:
         self._exchange = exchange
@@ -346,7 +343,7 @@ class _Reply:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def generated(self, response: GeneratedResponse, behavior: Behavior) -> None:
-        """Send what the function answered itself."""
+        """Send the function's own answer."""
         headers = [(name.lower(), value) for name, value in response.headers]
         if response.status not in {204, 304}:
             headers.append((b"content-length", str(len(response.body)).encode()))
@@ -396,7 +393,7 @@ class _Reply:
 
 
 def _check_viewer_request(viewer: ViewerRequest) -> None:
-    """Refuse what is refused whatever the behaviour says.
+    """Refuse what no behavior would take.
 
     Raises:
         _RefusedError: 400, 414 or 494.
@@ -420,7 +417,7 @@ def _check_viewer_request(viewer: ViewerRequest) -> None:
 
 
 def _check_method(viewer: ViewerRequest, behavior: Behavior) -> None:
-    """Refuse methods that the behaviour does not take, and GETs with a body.
+    """Refuse methods that the behavior does not take, and GETs with a body.
 
     Raises:
         _RefusedError: 403.
@@ -430,7 +427,7 @@ def _check_method(viewer: ViewerRequest, behavior: Behavior) -> None:
             "This distribution is not configured to allow the HTTP request method that was used for this request."
         )
         allowed = ", ".join(sorted(behavior.allowed_methods))
-        raise _RefusedError(403, "AllowedMethods", sentence, f"behaviour {behavior.pattern} allows {allowed}")
+        raise _RefusedError(403, "AllowedMethods", sentence, f"behavior {behavior.pattern} allows {allowed}")
     # "If a viewer GET request includes a body, CloudFront returns an HTTP status code 403 (Forbidden)."
     length = viewer.values(b"content-length")
     announced = viewer.values(b"transfer-encoding") or any(value.strip(b"0") for value in length)
@@ -449,7 +446,7 @@ async def _one(body: bytes) -> AsyncIterator[bytes]:
 
 
 async def _send_body_then_watch(connection: OriginExchange, chunks: AsyncIterator[bytes], body: _ViewerBody) -> None:
-    """Send the body on, then wait for the viewer to leave: an answer without an end must not be read for nobody.
+    """Send the body on, then wait for the viewer to leave: an endless answer must not be read on without a viewer.
 
     Raises:
         _ViewerGoneError: Always, in the end.

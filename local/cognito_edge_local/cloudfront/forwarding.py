@@ -1,7 +1,7 @@
 """What CloudFront makes of a viewer's request before the edge function sees it: filtered, completed, addressed.
 
-Pure: bytes and policies in, `OriginRequest` out. Sources: `cloudfront/rules.py` (ORIGIN), the pages on cache and
-origin request policies, and https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_OriginRequestPolicyHeadersConfig.html
+Sources: ``cloudfront/rules.py`` (ORIGIN), the pages on cache and origin request policies, and
+https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_OriginRequestPolicyHeadersConfig.html
 """
 
 from collections.abc import Iterable, Iterator
@@ -41,11 +41,11 @@ class ViewerRequest:
     """A request as it arrived.
 
     Attributes:
-        path: Raw target up to the first `?`.
+        path: Raw target up to the first ``?``.
         query: Raw target after it.
         headers: Names lower-case (as in HTTP/2), values raw, in order, repeats kept.
         client_ip: The viewer's address.
-        http_version: Such as `1.1`.
+        http_version: Such as ``1.1``.
     """
 
     method: str
@@ -66,10 +66,10 @@ class OriginRequest:
     """A request as CloudFront would send it to the origin, before or after the function.
 
     Attributes:
-        uri: Raw path without the origin's own path, as in the event's `uri`.
+        uri: Raw path without the origin's own path, as in the event's ``uri``.
         headers: What a function may see, in order.
         hidden: Headers that go to the origin although functions cannot see them.
-        body: None: the viewer's own, all of it. Otherwise what the function put in its place.
+        body: What the function put in the body's place; None: the viewer's own, all of it.
     """
 
     method: str
@@ -187,9 +187,9 @@ def _takes(selections: Iterable[Selection], name: bytes) -> bool:
 
 
 def _cloudfront_headers(viewer: ViewerRequest, behavior: Behavior) -> Iterator[Header]:
-    """The CloudFront-* headers that the policies ask for, with values that a loopback viewer may have.
+    """Yield the CloudFront-* headers that the policies ask for, with values that a loopback viewer may have.
 
-    AllViewerExceptHostHeader, hence `allExcept`, adds them too (page "Managed origin request policies", 2026).
+    AllViewerExceptHostHeader, hence ``allExcept``, adds them too (page "Managed origin request policies", 2026).
     """
     agent = b" ".join(viewer.values(b"user-agent")).lower()
     phone = b"mobile" in agent
@@ -203,7 +203,7 @@ def _cloudfront_headers(viewer: ViewerRequest, behavior: Behavior) -> Iterator[H
         "CloudFront-Is-Tablet-Viewer": b"false",
         "CloudFront-Viewer-Address": f"{viewer.client_ip}:{viewer.client_port}".encode(),
         "CloudFront-Viewer-ASN": b"64496",  # reserved for documentation (RFC 5398)
-        "CloudFront-Viewer-Country": b"ZZ",  # ISO 3166: nobody's
+        "CloudFront-Viewer-Country": b"ZZ",  # ISO 3166: user-assigned
         "CloudFront-Viewer-Http-Version": viewer.http_version.encode(),
         "CloudFront-Viewer-TLS": b"TLSv1.3:TLS_AES_128_GCM_SHA256:sessionResumed",
     }
@@ -217,12 +217,12 @@ def _cloudfront_headers(viewer: ViewerRequest, behavior: Behavior) -> Iterator[H
                 break
 
 
-def _flag(value: bool) -> bytes:  # noqa: FBT001 - the whole point is to write a bool down
+def _flag(value: bool) -> bytes:  # noqa: FBT001 - it writes a bool down
     return b"true" if value else b"false"
 
 
 def wire_headers(request: OriginRequest, request_id: str) -> list[Header]:
-    """Everything that goes to the origin, after the function: hop headers added, framing made to fit the body."""
+    """Return all that goes to the origin, after the function: hop headers added, framing made to fit the body."""
     headers = list(request.headers)
     if request.body is not None:
         headers = [header for header in headers if header[0].lower() not in {b"content-length", b"transfer-encoding"}]

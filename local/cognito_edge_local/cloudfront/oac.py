@@ -1,8 +1,8 @@
 """CloudFront's origin access control for function URLs and buckets: signs a request at the end, as the distribution.
 
-Written from the outside, by public captures of what arrives at functions: an assumed role in an account of
-AWS's own, `x-amz-source-arn` and `x-amz-source-account` beside the usual four headers, whatever `Authorization` there
-was replaced. The signature is botocore's; nothing is shared with the signer in `edge/`.
+Written from public captures of what arrives at functions: an assumed role in an account of AWS's own, ``x-amz-source-arn``
+and ``x-amz-source-account`` beside the usual four headers, the viewer's ``Authorization`` replaced. The signature is
+botocore's; nothing is shared with the signer in ``edge/``.
 
 The signature for a bucket is S3's: a scope of its own, and a path that is not encoded a second time.
 
@@ -38,9 +38,7 @@ _REPLACED: Final = frozenset(
 
 
 class OriginAccessSigner:
-    """Signs for one distribution.
-
-    A class because it owns the credentials: new ones for every run, known to the doors alone.
+    """Signs for one distribution, with credentials that are new in every run and known to the doors alone.
 
     Attributes:
         credential: What a door has to know to recognise it.
@@ -78,8 +76,8 @@ class OriginAccessSigner:
             url=f"https://{request.origin.domain_name}{request.target.decode('latin-1')}",
             headers={
                 "Host": by_name.get(b"host", request.origin.domain_name),
-                # "Lambda doesn't support unsigned payloads": CloudFront never sees the whole body, so somebody before it
-                # has to say its hash. Without one, only an empty body matches.
+                # "Lambda doesn't support unsigned payloads": CloudFront never sees the whole body, so the caller has
+                # to say its hash. Without one, only an empty body matches.
                 "X-Amz-Content-SHA256": by_name.get(b"x-amz-content-sha256", _EMPTY_SHA256),
                 "X-Amz-Source-Arn": self._distribution_arn,
                 "X-Amz-Source-Account": self._account_id,

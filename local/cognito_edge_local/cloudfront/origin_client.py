@@ -1,8 +1,8 @@
 """One HTTP/1.1 exchange with an origin, with the request target byte for byte as given and everything streamed.
 
 h11 keeps the state of the protocol and reads the answer. It would refuse to *write* a target with non-ASCII bytes, which
-CloudFront forwards, so the request line is written here. Each exchange has a connection of its own: no answer can ever
-be read by the wrong request, and a loopback connection costs next to nothing.
+CloudFront forwards, so the request line is written here. Each exchange has a connection of its own, so that no request
+can read another's answer; a loopback connection costs next to nothing.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class OriginResponse:
 
 
 class OriginExchange:
-    """A connection from its opening to its end; a class because both directions share h11's state."""
+    """A connection from its opening to its end."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, read_timeout_s: float) -> None:
         self._reader = reader
@@ -67,7 +67,7 @@ class OriginExchange:
             read_timeout_s: Seconds to wait for each packet of the answer.
 
         Raises:
-            OriginError: Nobody listens there.
+            OriginError: Nothing listens there.
             OriginTimeoutError: No connection in time.
         """
         error: OriginError = OriginError("no attempt was made")
@@ -109,7 +109,7 @@ class OriginExchange:
         """Read status and headers, past 1xx answers.
 
         Raises:
-            OriginError: The connection ended, or what came is no HTTP.
+            OriginError: The connection ended, or what came is not HTTP.
             OriginTimeoutError: Nothing came in time.
         """
         while not isinstance(event := await self._next_event(), h11.Response):
@@ -118,7 +118,7 @@ class OriginExchange:
         return OriginResponse(event.status_code, tuple(event.headers))
 
     async def body(self) -> AsyncIterator[bytes]:
-        """Yield the answer's body as it comes; errors as in `response`."""
+        """Yield the answer's body as it comes; errors as in ``response``."""
         while isinstance(event := await self._next_event(), h11.Data):
             yield bytes(event.data)
 
@@ -133,7 +133,7 @@ class OriginExchange:
         except ConnectionError as error:
             raise OriginError(f"the origin closed the connection: {error.strerror or error}") from error
         except h11.RemoteProtocolError as error:
-            raise OriginError(f"the origin's answer is no HTTP/1.1: {error}") from error
+            raise OriginError(f"the origin's answer is not HTTP/1.1: {error}") from error
         return event
 
     async def __aenter__(self) -> Self:

@@ -12,7 +12,7 @@ from .forwarding import Header, OriginRequest, ViewerRequest
 
 
 def text_of(raw: bytes) -> str:
-    """Decode as CloudFront does for functions: UTF-8, and what is none is taken for ISO-8859-1.
+    """Decode as CloudFront does for functions: as UTF-8, or else as ISO-8859-1.
 
     Source: edge-function-restrictions-all.html, "Text and encoding".
     """
@@ -38,7 +38,7 @@ def origin_request_event(
         viewer: The request as it arrived.
         request: What CloudFront is about to send to the origin.
         body: The viewer's body, whole or at least one byte more than is exposed; empty for methods whose body is
-            not exposed; None without "include body", and then the event has no `body` at all.
+            not exposed; None without "include body", and then the event has no ``body`` at all.
     """
     shown: dict[str, Any] = {
         "clientIp": viewer.client_ip,

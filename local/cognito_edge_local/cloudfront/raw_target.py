@@ -1,7 +1,7 @@
 """Lets uvicorn pass request targets on byte for byte, non-ASCII bytes included, as CloudFront takes them.
 
-h11 and httptools both refuse non-ASCII bytes in a target (RFC 9112 has none), and httptools also cuts at `#` and rewrites
-absolute forms. Browsers escape such bytes, but curl sends `?q=é` as it is typed, CloudFront passes it on, and the signature
+h11 and httptools both refuse non-ASCII bytes in a target (RFC 9112 has none), and httptools also cuts at ``#`` and rewrites
+absolute forms. Browsers escape such bytes, but curl sends ``?q=é`` as it is typed, CloudFront passes it on, and the signature
 has to survive it. So, before h11 sees a request line, every byte over 0x7F (and the escape sign itself) is written as
 a backtick and two hex digits, and the application gets the original back.
 """
@@ -22,10 +22,10 @@ _MAX_HEAD_BYTES = 1024 * 1024
 
 
 class RawTargetProtocol(H11Protocol):
-    """uvicorn's h11 protocol with an ASGI scope whose `raw_path` and `query_string` are the viewer's own bytes.
+    """uvicorn's h11 protocol with an ASGI scope whose ``raw_path`` and ``query_string`` are the viewer's own bytes.
 
-    Bytes that stay refused with 400, as they are by CloudFront: controls, spaces.
-    A pipelined request (nobody's client sends them) keeps h11's own rule, that is 400 for non-ASCII bytes.
+    Controls and spaces stay refused with 400, as CloudFront refuses them.
+    A pipelined request (real clients send none) keeps h11's own rule, that is 400 for non-ASCII bytes.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -59,7 +59,7 @@ def _original(escaped: bytes) -> bytes:
 
 
 def uvicorn_settings() -> dict[str, Any]:
-    """Keyword arguments for `uvicorn.Config` under which the edge twin sees, and sends, what is on the wire."""
+    """Return the arguments of ``uvicorn.Config`` under which the edge twin sees, and sends, what is on the wire."""
     return {
         "http": RawTargetProtocol,
         "h11_max_incomplete_event_size": _MAX_HEAD_BYTES,

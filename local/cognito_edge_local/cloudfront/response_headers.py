@@ -1,6 +1,6 @@
 """Response headers policies: what CloudFront takes out of an answer and adds to it on the way to the viewer.
 
-Pure. Source: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/understanding-response-headers-policies.html
+Source: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/understanding-response-headers-policies.html
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,12 +18,12 @@ def apply_policy(headers: list[Header], policy: Mapping[str, Any], viewer: Viewe
 
     Steps, in the documented order ("CloudFront removes the headers first and then adds"):
         1. Remove.
-        2. CORS, on requests with an `Origin` only.
+        2. CORS, on requests with an ``Origin`` only.
         3. Security headers and custom headers, each with its own override.
 
     Args:
         headers: Of the origin's or the function's answer; names lower-case.
-        policy: `ResponseHeadersPolicyConfig` in the API's form.
+        policy: ``ResponseHeadersPolicyConfig`` in the API's form.
         viewer: The request that is answered.
     """
     removed = {item["Header"].lower().encode() for item in _items(policy.get("RemoveHeadersConfig"))}  # (1)
@@ -70,7 +70,7 @@ def _cors(cors: Mapping[str, Any], viewer: ViewerRequest) -> Iterator[Header]:
 
 
 def _origin_matches(origin: str, pattern: str) -> bool:
-    """Whether an allowed origin, with or without scheme, `*` at most as its leftmost label, admits *origin*."""
+    """Whether an allowed origin, with or without scheme, ``*`` at most as its leftmost label, admits *origin*."""
     if "://" not in pattern and pattern != "*":
         origin = origin.partition("://")[2]
     return fnmatchcase(origin, pattern.replace("[", "[[]"))
@@ -87,7 +87,7 @@ def _without_second_vary(headers: list[Header]) -> list[Header]:
 
 
 def _fixed(policy: Mapping[str, Any]) -> Iterator[tuple[bytes, bytes, bool]]:
-    """Name, value, override of the security and custom headers."""
+    """Yield name, value and override of the security and custom headers."""
     security = policy.get("SecurityHeadersConfig") or {}
     for key, name, value in (
         ("ContentSecurityPolicy", "content-security-policy", "ContentSecurityPolicy"),

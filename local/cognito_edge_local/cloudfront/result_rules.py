@@ -1,7 +1,7 @@
 """Judges what the edge function returned: a request to send on, or a response of its own; each broken rule has a name.
 
-Pure. Where AWS documents a rule but not what happens when it is broken, the twin refuses: what passes here passes there.
-Sources: `cloudfront/rules.py`.
+Where AWS documents a rule but not what happens when it is broken, the twin refuses: what passes here passes there.
+Sources: ``cloudfront/rules.py``.
 """
 
 import base64
@@ -45,7 +45,7 @@ def judge(result: Any, event: Mapping[str, Any], sent: OriginRequest) -> OriginR
     Args:
         result: What the function returned, after JSON.
         event: The event as it was given to the function.
-        sent: The request that the event was made from; its bytes are used again for whatever was not changed.
+        sent: The request that the event was made from; its bytes are used again for all that was not changed.
 
     Raises:
         RuleViolationError: A rule is broken.
@@ -114,7 +114,7 @@ def _query(query: Any) -> str:
 
 
 def _unchanged_or_utf8(text: str, original: bytes) -> bytes:
-    """Values that were not changed go on as they came; a changed one goes on as the UTF-8 of its text."""
+    """Return an unchanged value as it came; a changed one as the UTF-8 of its text."""
     return original if text == text_of(original) else text.encode()
 
 
@@ -130,7 +130,7 @@ def _with_original_bytes(headers: Mapping[str, list[tuple[str, str]]], sent: tup
 
 
 def _body(body: Any, shown: Mapping[str, Any] | None) -> bytes | None:
-    """Return what replaces the viewer's body; None sends that one on, all of it, whatever `data` says."""
+    """Return what replaces the viewer's body; None sends that one on, all of it, whatever ``data`` says."""
     if body is None:
         return None
     if not isinstance(body, dict):
@@ -143,7 +143,7 @@ def _body(body: Any, shown: Mapping[str, Any] | None) -> bytes | None:
     if action == "read-only":
         return None
     if shown is None:
-        detail = "body was replaced, but the behaviour's association does not include the body"
+        detail = "body was replaced, but the behavior's association does not include the body"
         raise RuleViolationError("body-not-included", _BAD_BODY, detail)
     encoding, data = body.get("encoding", "base64"), body.get("data", "")
     if encoding not in ("base64", "text") or not isinstance(data, str):
@@ -199,7 +199,7 @@ def _base64(data: str, sentence: str, where: str) -> bytes:
 
 
 def _headers(headers: Any) -> dict[str, list[tuple[str, str]]]:
-    """Check the form of `headers`: `{lower-case name: [{"key": optional name, "value": string}, …]}`."""
+    """Check the form of ``headers``: ``{lower-case name: [{"key": optional name, "value": string}, …]}``."""
     if not isinstance(headers, dict):
         raise RuleViolationError("headers-object", _BAD_HEADER, "headers must be an object")
     return {name: _header(name, entries) for name, entries in headers.items()}
@@ -207,10 +207,10 @@ def _headers(headers: Any) -> dict[str, list[tuple[str, str]]]:
 
 def _header(name: str, entries: Any) -> list[tuple[str, str]]:
     if not rules.is_token(name):
-        raise RuleViolationError("header-name", _BAD_HEADER, f"{name!r} is no header name")
+        raise RuleViolationError("header-name", _BAD_HEADER, f"{name!r} is not a header name")
     if name != name.lower():
         # "The keys in the headers object are lowercase versions of the header names"; two spellings of one name would
-        # be two headers, of which who knows which one counts.
+        # be two headers, and it is not known which one counts.
         raise RuleViolationError("header-name-case", _BAD_HEADER, f"{name} must be written in lower case")
     if not isinstance(entries, list):
         raise RuleViolationError("header-entries", _BAD_HEADER, f"{name} must be a list of key and value objects")

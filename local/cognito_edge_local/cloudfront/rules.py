@@ -1,4 +1,4 @@
-"""CloudFront's documented limits and header rules, as data and predicates. No I/O; nothing here knows the gateway.
+"""CloudFront's documented limits and header rules, as data and predicates; nothing here knows the gateway.
 
 Sources, as of 2026 (pages of the Amazon CloudFront Developer Guide, https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/):
 
@@ -25,8 +25,8 @@ MAX_REQUEST_BYTES: Final = 32_768  # LIMITS "Maximum length of a request, includ
 MAX_EXPOSED_BODY_BYTES: Final = (
     1_048_576  # EDGE "Include body": origin request 1 MB; of raw bytes (see docs/unknowns.md)
 )
-# EDGE speaks of "writable HTTP methods (POST, PUT, DELETE, and so on)"; in the field the body of DELETE does not come
-# (anomalyco/sst#6427). OPTIONS is on neither side. What is not exposed for sure is what a function must survive.
+# EDGE speaks of "writable HTTP methods (POST, PUT, DELETE, and so on)"; in practice the body of DELETE does not come
+# (anomalyco/sst#6427). OPTIONS is on neither side. Functions must survive without what is not surely exposed.
 METHODS_WITH_EXPOSED_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 # --- after the function --------------------------------------------------------------------------------------------
@@ -90,10 +90,10 @@ _CONTROL_EXCEPT_TAB: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class RuleViolationError(Exception):
-    """The function's result breaks a documented rule; CloudFront answers 502 `LambdaValidationError`.
+    """The function's result breaks a documented rule; CloudFront answers 502 ``LambdaValidationError``.
 
     Attributes:
-        rule: Stable short name, e.g. `read-only-header`.
+        rule: Stable short name, e.g. ``read-only-header``.
         sentence: What CloudFront says to the viewer, in its own words where they are known.
         detail: What exactly was wrong; names headers, never their values.
     """
@@ -124,7 +124,7 @@ def is_removed_from_viewer_request(name: str) -> bool:
 
 
 def cannot_be_custom_header(name: str) -> bool:
-    """Whether the name may not stand in `origin.custom.customHeaders`."""
+    """Whether the name may not stand in ``origin.custom.customHeaders``."""
     lower = name.lower()
     return lower in _NOT_CUSTOM or lower.startswith(_NOT_CUSTOM_PREFIXES) or is_disallowed(lower)
 

@@ -1,9 +1,9 @@
 """Deploy the synthesised CDK template to the emulator, and make the one local-only change that it needs there.
 
-The template is the one that `make deploy` sends to AWS. What differs locally is all in this file, by name:
+The template is the one that ``make deploy`` sends to AWS. What differs locally is all in this file, by name:
 
-* `NOT_EMULATED`: resource types that the emulator lacks; they are left out of the template.
-* `LOCAL_ROLE_STATEMENTS`: what the edge function's deployed role gets in addition.
+* ``NOT_EMULATED``: resource types that the emulator lacks; they are left out of the template.
+* ``LOCAL_ROLE_STATEMENTS``: what the edge function's deployed role gets in addition.
 """
 
 import copy
@@ -29,11 +29,11 @@ NOT_EMULATED: dict[str, str] = {
     "AWS::Cognito::ManagedLoginBranding": "the emulator has a sign-in page of its own and nothing to brand",
     "AWS::Cognito::UserPoolUser": "the emulator refuses the type; users are made through the API",
 }
-"""Resource types that are left out of the template locally, each with the reason. Everything else must deploy."""
+"""Resource types that are left out of the template locally, each with the reason. All other types must deploy."""
 
 LOCAL_ROLE_POLICY_NAME = "local-emulator-only"
 LOCAL_ROLE_STATEMENTS: list[dict[str, Any]] = [
-    # The emulator authorises GetParameters against the resource `*`; AWS does so against each parameter, and the role in
+    # The emulator authorises GetParameters against the resource ``*``; AWS does so against each parameter, and the role in
     # the template is scoped to its own parameters, as it should be. Without this the emulator denies what AWS allows.
     {"Sid": "EmulatorAsksForStar", "Effect": "Allow", "Action": "ssm:GetParameters", "Resource": "*"},
 ]
@@ -63,10 +63,10 @@ class FunctionUrl:
     """A deployed function with its URL.
 
     Attributes:
-        name: The name in the stack's outputs, lower-cased (`FunctionUrlApi` -> `api`).
+        name: The name in the stack's outputs, lower-cased (``FunctionUrlApi`` -> ``api``).
         function_name: The Lambda function.
         function_arn: Its ARN.
-        host: The host of its URL, `<id>.lambda-url.us-east-1.on.aws`.
+        host: The host of its URL, ``<id>.lambda-url.us-east-1.on.aws``.
     """
 
     name: str
@@ -114,7 +114,7 @@ def deploy(client: ClientFactory, assembly: Path, stack_name: str = STACK_NAME) 
     """Deploy a stack of a synthesised cloud assembly to the emulator.
 
     Steps:
-        1. Do what `cdk bootstrap` would: the asset bucket and the version parameter that the template asks for.
+        1. Do what ``cdk bootstrap`` would: the asset bucket and the version parameter that the template asks for.
         2. Upload the assets as the asset manifest says.
         3. Leave out what the emulator lacks.
         4. Create the stack, wait, read its outputs.
@@ -147,7 +147,7 @@ def stack_in(assembly: Path) -> str:
     """Return the name of the stack to deploy: the project's own if the cloud assembly has it, or else the only one.
 
     Raises:
-        DeployError: There is none, or there are several of which none is the project's.
+        DeployError: The folder has no stack, or several other than the project's.
     """
     names = sorted(path.name.removesuffix(_TEMPLATE) for path in assembly.glob(f"*{_TEMPLATE}"))
     if STACK_NAME in names:
@@ -169,9 +169,9 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def without_unemulated(template: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return a copy of the template without the types of `NOT_EMULATED`, and what was left out.
+    """Return a copy of the template without the types of ``NOT_EMULATED``, and what was left out.
 
-    `DependsOn` on something left out goes with it: an order without one of its ends means nothing. A reference to its
+    ``DependsOn`` on something left out goes with it: an order without one of its ends means nothing. A reference to its
     value does not: the rest would be deployed wrong, so that is an error.
 
     Raises:
@@ -223,7 +223,7 @@ def _references(node: Any) -> Iterator[str]:
 def upload_assets(s3: Any, assembly: Path, manifest: Mapping[str, Any]) -> None:
     """Upload every file asset of an asset manifest to the bucket and key that it names.
 
-    Source: CDK's cloud-assembly-schema, `AssetManifest`.
+    Source: CDK's cloud-assembly-schema, ``AssetManifest``.
 
     Raises:
         DeployError: The manifest has an asset of a kind that no stack of ours should have.
@@ -275,7 +275,7 @@ def _create_stack(cloudformation: Any, stack_name: str, template: Mapping[str, A
             StackName=stack_name,
             TemplateBody=json.dumps(template, separators=(",", ":")),
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
-            OnFailure="DO_NOTHING",  # what failed stays to be looked at
+            OnFailure="DO_NOTHING",  # what failed can still be looked at
         )
     except ClientError as error:
         raise DeployError(f"The emulator refuses the template: {error.response['Error'].get('Message')}") from error
@@ -306,7 +306,7 @@ def _failure(cloudformation: Any, stack_name: str, stack: Mapping[str, Any]) -> 
 
 
 def _function_urls(lambda_client: Any, outputs: Mapping[str, str]) -> Iterator[FunctionUrl]:
-    """Find the function behind each `FunctionUrl<Name>` output, through the Lambda API."""
+    """Find the function behind each ``FunctionUrl<Name>`` output, through the Lambda API."""
     by_host: dict[str, dict[str, Any]] = {}
     for page in lambda_client.get_paginator("list_functions").paginate():
         for function in page["Functions"]:
@@ -342,7 +342,7 @@ def create_demo_user(cognito: Any, user_pool_id: str) -> tuple[str, str]:
     """Create the demo user, ready to sign in.
 
     Returns:
-        Its name and its password, which is new each time: a fixed one would be a published key to whatever a
+        Its name and its password, which is new each time: a fixed one would be a published key to all that a
         developer protects with the local gateway.
     """
     password = strong_password()

@@ -1,79 +1,59 @@
 """The hosted UI's front: the sign-in pages and OAuth endpoints of the emulated user pool, on an origin of their own.
 
 On AWS the hosted UI has a domain of its own. Here it has a port of its own, in front of the emulator, which refuses
-browsers: only the paths of `_PROXIED` get through, and only what a browser has business to send or see with them.
+browsers: only the paths of ``LoginFront`` get through, and only what a browser has business to send or see with them.
 
 Named fakes, where the emulator has nothing:
 
-* `POST /oauth2/revoke` (RFC 7009), by way of the emulator's RevokeToken call.
-* The metadata of an OAuth authorisation server (`emulator/oauth_metadata.py`).
-* `GET /login` with a client id, which on AWS shows the same page as `/oauth2/authorize`.
-* `GET /` and `GET /login` without parameters say what this is.
+* ``POST /oauth2/revoke`` (RFC 7009), by way of the emulator's RevokeToken call.
+* The metadata of an OAuth authorisation server (``emulator/oauth_metadata.py``).
+* ``GET /login`` with a client id, which on AWS shows the same page as ``/oauth2/authorize``.
+* ``GET /`` and ``GET /login`` without parameters say what this is.
 """
 
 import asyncio
 import base64
-import binascii
 import contextlib
+import functools
 import hmac
 import html
 import json
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
-from dataclasses import dataclass
-from http import HTTPStatus
+from collections.abc import Callable, Collection
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-import httpcore
 from botocore.exceptions import BotoCoreError, ClientError
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
 
 from cognito_edge_local.hosts import answers_to
+from cognito_edge_local.web import read_body, routed
 
 from . import oauth_metadata
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
+from .calls import call
 
 _MAX_BODY_BYTES = 64 * 1024
-_TIMEOUT_S = 15.0
-
-_PROXIED: dict[tuple[str, str], str] = {
-    ("GET", "/oauth2/authorize"): "/oauth2/authorize",
-    ("GET", "/login"): "/oauth2/authorize",  # AWS: the login endpoint takes the same parameters
-    ("POST", "/login"): "/login",
-    ("POST", "/oauth2/token"): "/oauth2/token",
-    ("GET", "/oauth2/userInfo"): "/oauth2/userInfo",
-    ("POST", "/oauth2/userInfo"): "/oauth2/userInfo",
-    ("GET", "/logout"): "/logout",
-}
-"""What is passed on: method and path here, path there. Nothing else of the emulator can be reached through this port."""
-
 _REQUEST_HEADERS = frozenset({b"accept", b"authorization", b"content-type"})
-_RESPONSE_HEADERS = frozenset(
-    {b"cache-control", b"content-type", b"location", b"pragma", b"set-cookie", b"www-authenticate"}
-)
-# For single-page apps, which call these from their own origin; no cookie takes part, so `*` gives nothing away.
+# For single-page apps, which call these from their own origin; no cookie takes part, so ``*`` gives nothing away.
 # Source: https://docs.aws.amazon.com/cognito/latest/developerguide/token-endpoint.html
 _CORS_PATHS = frozenset({"/oauth2/token", "/oauth2/userInfo", "/oauth2/revoke"}) | oauth_metadata.PATHS
-_CORS: Headers = [
-    (b"access-control-allow-origin", b"*"),
-    (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
-    (b"access-control-allow-headers", b"authorization, content-type"),
-    (b"access-control-max-age", b"600"),
-]
-_PAGE_SECURITY: Headers = [
-    (
-        b"content-security-policy",
-        b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
-    ),
-    (b"x-frame-options", b"DENY"),
-    (b"x-content-type-options", b"nosniff"),
-    # Not no-referrer: browsers would then send `Origin: null` with the form, which is refused below.
-    (b"referrer-policy", b"same-origin"),
-]
-_HTML = b"text/html; charset=utf-8"
+_FOR_APPS = {
+    "access-control-allow-origin": "*",
+    "access-control-allow-methods": "GET, POST, OPTIONS",
+    "access-control-allow-headers": "authorization, content-type",
+    "access-control-max-age": "600",
+    "x-content-type-options": "nosniff",
+}
+_FOR_PAGES = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
+    "x-frame-options": "DENY",
+    "x-content-type-options": "nosniff",
+    # With no-referrer, browsers would send ``Origin: null`` with the form, which is refused below.
+    "referrer-policy": "same-origin",
+}
 
 _WELCOME = """<!DOCTYPE html>
 <html lang="en"><meta charset="utf-8"><title>Sign-in, local</title>
@@ -86,28 +66,8 @@ password are in <code>%s</code>.</p>
 """
 
 
-@dataclass(frozen=True)
-class _Request:
-    method: str
-    path: str
-    query: bytes
-    headers: Headers
-    body: bytes
-
-    def header(self, name: bytes) -> bytes | None:
-        found = [value for key, value in self.headers if key == name]
-        return found[0] if len(found) == 1 else None
-
-
-@dataclass(frozen=True)
-class _Answer:
-    status: int
-    headers: Headers
-    body: bytes = b""
-
-
 class LoginFront:
-    """The ASGI app. A class for its connections to the emulator and for what it knows of the pool."""
+    """The sign-in front's app."""
 
     def __init__(
         self,
@@ -125,7 +85,7 @@ class LoginFront:
         Args:
             port: The loopback port that it is served on.
             emulator_url: The emulator's endpoint.
-            cognito: A boto3 client of the emulator's `cognito-idp`.
+            cognito: A boto3 client of the emulator's ``cognito-idp``.
             user_pool_id: The pool of the clients that may revoke.
             outputs_file: Where people find the demo user, for the welcome page.
             console: Takes one line a request: method, path and status, never a query or a body.
@@ -137,120 +97,100 @@ class LoginFront:
         self._emulator_url = emulator_url
         self._cognito = cognito
         self._user_pool_id = user_pool_id
-        self._metadata = oauth_metadata.document(
-            issuer=self.url, jwks_uri=f"{emulator_url}/{user_pool_id}/.well-known/jwks.json"
-        )
-        self._welcome = (_WELCOME % html.escape(outputs_file)).encode()
         self._console = console
-        self._connections = httpcore.ConnectionPool(max_connections=16, keepalive_expiry=5.0, retries=1)
+        metadata = JSONResponse(
+            oauth_metadata.document(issuer=self.url, jwks_uri=f"{emulator_url}/{user_pool_id}/.well-known/jwks.json")
+        )
+        self._welcome = HTMLResponse(_WELCOME % html.escape(outputs_file))
 
-    def close(self) -> None:
-        """Close the connections to the emulator."""
-        self._connections.close()
+        def passed_on(path: str, *methods: str) -> Route:
+            return Route(path, functools.partial(self._pass_on, path), methods=methods)
+
+        self._app = routed(
+            [
+                Route("/", self._welcome, methods=["GET"]),
+                Route("/login", self._login, methods=["GET", "POST"]),
+                passed_on("/oauth2/authorize", "GET"),
+                passed_on("/oauth2/token", "POST"),
+                passed_on("/oauth2/userInfo", "GET", "POST"),
+                passed_on("/logout", "GET"),
+                Route("/oauth2/revoke", self._revoke, methods=["POST"]),
+                *(Route(path, metadata, methods=["GET"]) for path in oauth_metadata.PATHS),
+            ],
+            lambda text, status, headers: PlainTextResponse(f"{text}\n", status, headers),
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http":
-            return
-        body = await _read_body(receive)
-        request = _Request(scope["method"], scope["path"], scope["query_string"], scope["headers"], body or b"")
-        if body is None:
-            answer = _text(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"At most {_MAX_BODY_BYTES} bytes are taken here.")
-        else:
-            answer = await self._answer(request)
-        self._console(f"sign-in: {request.method} {request.path!r} {answer.status}")
-        headers = [*answer.headers, (b"content-length", str(len(answer.body)).encode())]
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
+        request = Request(scope)
+        refusal = self._refusal(request)
+        for_apps = refusal is None and scope["path"] in _CORS_PATHS
 
-    async def _answer(self, request: _Request) -> _Answer:
-        host = request.header(b"host")
-        if not host:
-            return _text(HTTPStatus.BAD_REQUEST, "A request has one Host header.")
-        if not answers_to(host, self._port, self._names):
-            return _text(
-                HTTPStatus.FORBIDDEN, "Host is no name of this server; make run RUN_ARGS='--allow-host NAME' adds one."
-            )
-        cors = _CORS if request.path in _CORS_PATHS else []
-        if request.method == "OPTIONS" and cors:
-            return _Answer(HTTPStatus.NO_CONTENT, cors)
-        # Login CSRF: no page of another origin may submit the form, and so sign somebody in as somebody else.
-        origin = request.header(b"origin")
-        if not cors and request.method == "POST" and origin not in (None, b"http://" + host):
-            return _text(HTTPStatus.FORBIDDEN, "The sign-in form is sent from its own page only.")
-        if (request.method, request.path) == ("POST", "/oauth2/revoke"):
-            answer = await asyncio.to_thread(self._revoke, request)
-        elif request.method in {"GET", "HEAD"} and self._is_welcome(request):
-            answer = _Answer(HTTPStatus.OK, [(b"content-type", _HTML)], self._welcome)
-        elif request.method in {"GET", "HEAD"} and request.path in oauth_metadata.PATHS:
-            answer = _Answer(HTTPStatus.OK, [(b"content-type", b"application/json")], self._metadata)
-        else:
-            path = _PROXIED.get((request.method, request.path))
-            if path is None:
-                return self._not_here(request)
-            answer = await asyncio.to_thread(self._pass_on, request, path)
-        return _Answer(answer.status, [*answer.headers, *(cors or _PAGE_SECURITY)], answer.body)
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(_FOR_APPS if for_apps else _FOR_PAGES)
+                self._console(f"sign-in: {request.method} {scope['path']!r} {message['status']}")
+            await send(message)
 
-    @staticmethod
-    def _is_welcome(request: _Request) -> bool:
-        return request.path == "/" or (request.path == "/login" and not request.query)
+        preflight = Response(status_code=204) if for_apps and request.method == "OPTIONS" else None
+        await (refusal or preflight or self._app)(scope, receive, send_with_headers)
 
-    def _not_here(self, request: _Request) -> _Answer:
-        methods = sorted({method for method, path in _PROXIED if path == request.path})
-        if request.path == "/oauth2/revoke":
-            methods = ["POST"]
-        elif request.path in oauth_metadata.PATHS:
-            methods = ["GET"]
-        if methods:
-            answer = _text(HTTPStatus.METHOD_NOT_ALLOWED, f"{request.path} takes {', '.join(methods)}.")
-            return _Answer(answer.status, [*answer.headers, (b"allow", ", ".join(methods).encode())], answer.body)
-        known = sorted({path for _, path in _PROXIED} | {"/oauth2/revoke"} | oauth_metadata.PATHS)
-        return _text(HTTPStatus.NOT_FOUND, f"Nothing here. The hosted UI has {', '.join(known)}.")
+    def _refusal(self, request: Request) -> Response | None:
+        hosts = request.headers.getlist("host")
+        if len(hosts) != 1 or not hosts[0]:
+            return PlainTextResponse("A request has one Host header.\n", 400)
+        if not answers_to(hosts[0].encode("latin-1"), self._port, self._names):
+            text = "This server does not have the name in Host; make run RUN_ARGS='--allow-host NAME' adds one.\n"
+            return PlainTextResponse(text, 403)
+        # Login CSRF: no page of another origin may submit the form, and so sign a person in as another.
+        foreign = set(request.headers.getlist("origin")) - {f"http://{hosts[0]}"}
+        if foreign and request.method == "POST" and request.scope["path"] not in _CORS_PATHS:
+            return PlainTextResponse("The sign-in form is sent from its own page only.\n", 403)
+        return None
 
-    def _pass_on(self, request: _Request, path: str) -> _Answer:
+    async def _login(self, request: Request) -> Response:
+        """Show the form or take it; on AWS this path takes the parameters of ``/oauth2/authorize`` too."""
+        if request.method == "POST":
+            return await self._pass_on("/login", request)
+        return await self._pass_on("/oauth2/authorize", request) if request.query_params else self._welcome
+
+    async def _pass_on(self, path: str, request: Request) -> Response:
         """Ask the emulator, as a program would: without the browser's headers, under the emulator's own Host."""
-        url = self._emulator_url.encode() + path.encode()
-        if request.query:
-            url += b"?" + request.query
-        headers = [(name, value) for name, value in request.headers if name in _REQUEST_HEADERS]
-        limits = dict.fromkeys(("connect", "read", "write", "pool"), _TIMEOUT_S)
-        try:
-            found = self._connections.request(
-                request.method, url, headers=headers, content=request.body, extensions={"timeout": limits}
-            )
-        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
-            return _text(HTTPStatus.BAD_GATEWAY, f"The emulator did not answer: {type(error).__name__}.")
-        kept = [(name.lower(), value) for name, value in found.headers if name.lower() in _RESPONSE_HEADERS]
-        return _Answer(found.status, [(name, self._own_location(name, value)) for name, value in kept], found.content)
+        query = request.scope["query_string"]
+        answer = await call(
+            self._emulator_url,
+            "POST" if request.method == "POST" else "GET",  # and GET for HEAD
+            path.encode() + (b"?" + query if query else b""),
+            [(name, value) for name, value in request.headers.raw if name in _REQUEST_HEADERS],
+            await read_body(request, _MAX_BODY_BYTES),
+        )
+        location = answer.headers.get("location", "")
+        if location == self._emulator_url or location.startswith(f"{self._emulator_url}/"):
+            answer.headers["location"] = self.url + location.removeprefix(self._emulator_url)
+        return answer
 
-    def _own_location(self, name: bytes, value: bytes) -> bytes:
-        """Keep a redirect that the emulator aims at itself on this origin."""
-        theirs = self._emulator_url.encode()
-        if name == b"location" and (value == theirs or value.startswith(theirs + b"/")):
-            return self.url.encode() + value[len(theirs) :]
-        return value
+    async def _revoke(self, request: Request) -> Response:
+        body = await read_body(request, _MAX_BODY_BYTES)
+        form = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
+        # RFC 6749 §3.2: "Request and response parameters MUST NOT be included more than once."
+        if any(len(values) > 1 for values in form.values()):
+            return _oauth_error("invalid_request", "a parameter is there twice")
+        basic = _basic_credentials(request.headers.get("authorization"))
+        return await asyncio.to_thread(self._revoked, {name: value for name, (value,) in form.items()}, basic)
 
-    def _revoke(self, request: _Request) -> _Answer:
+    def _revoked(self, form: dict[str, str], basic: tuple[str, str] | None) -> Response:
         """Revoke a refresh token and what came of it (RFC 7009 §2); the emulator lacks this endpoint.
 
         Source: https://docs.aws.amazon.com/cognito/latest/developerguide/revocation-endpoint.html
         """
-        form = parse_qs(request.body.decode("utf-8", "replace"), keep_blank_values=True)
-        # RFC 6749 §3.2: "Request and response parameters MUST NOT be included more than once."
-        if any(len(values) > 1 for values in form.values()):
-            return _oauth_error("invalid_request", "a parameter is there twice")
-        token, client_id = form.get("token", [""])[0], form.get("client_id", [""])[0]
-        basic = _basic_credentials(request.header(b"authorization"))
-        if basic is not None:
-            client_id, secret = basic
-        else:
-            secret = form.get("client_secret", [""])[0]
+        token = form.get("token", "")
+        client_id, secret = basic or (form.get("client_id", ""), form.get("client_secret", ""))
         try:
             client = self._cognito.describe_user_pool_client(UserPoolId=self._user_pool_id, ClientId=client_id or "-")
         except ClientError:
             return _invalid_client(with_challenge=basic is not None)
         except BotoCoreError:
-            return _text(HTTPStatus.SERVICE_UNAVAILABLE, "The emulator did not answer.")
+            return PlainTextResponse("The emulator did not answer.\n", 503)
         details = client["UserPoolClient"]
         if not hmac.compare_digest(details.get("ClientSecret", "").encode(), secret.encode()):
             return _invalid_client(with_challenge=basic is not None)
@@ -267,52 +207,33 @@ class LoginFront:
             with contextlib.suppress(ClientError):
                 self._cognito.revoke_token(**arguments)
         except BotoCoreError:
-            return _text(HTTPStatus.SERVICE_UNAVAILABLE, "The emulator did not answer; the token is still valid.")
-        return _Answer(HTTPStatus.OK, [(b"cache-control", b"no-store")])
+            return PlainTextResponse("The emulator did not answer; the token is still valid.\n", 503)
+        return Response(headers={"cache-control": "no-store"})
 
 
-async def _read_body(receive: Receive) -> bytes | None:
-    """Return the request's body; None if it is longer than anything here has use for."""
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return bytes(body)
-        body += message.get("body", b"")
-        if len(body) > _MAX_BODY_BYTES:
-            return None
-        if not message.get("more_body"):
-            return bytes(body)
+def _oauth_error(error: str, description: str, status: int = 400, **headers: str) -> Response:
+    document = {"error": error, "error_description": description}
+    return JSONResponse(document, status, {"cache-control": "no-store", **headers})
 
 
-def _text(status: HTTPStatus, text: str) -> _Answer:
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"x-content-type-options", b"nosniff")]
-    return _Answer(status, headers, f"{text}\n".encode())
-
-
-def _oauth_error(error: str, description: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> _Answer:
-    body = json.dumps({"error": error, "error_description": description}).encode()
-    return _Answer(status, [(b"content-type", b"application/json"), (b"cache-control", b"no-store")], body)
-
-
-def _invalid_client(*, with_challenge: bool) -> _Answer:
+def _invalid_client(*, with_challenge: bool) -> Response:
     # RFC 6749 §5.2: 401 with a challenge only "if the client attempted to authenticate via the Authorization header".
-    if not with_challenge:
-        return _oauth_error("invalid_client", "no such client, or its secret is wrong")
-    answer = _oauth_error("invalid_client", "no such client, or its secret is wrong", HTTPStatus.UNAUTHORIZED)
-    return _Answer(answer.status, [*answer.headers, (b"www-authenticate", b"Basic")], answer.body)
+    description = "no such client, or its secret is wrong"
+    if with_challenge:
+        return _oauth_error("invalid_client", description, 401, **{"www-authenticate": "Basic"})
+    return _oauth_error("invalid_client", description)
 
 
-def _basic_credentials(header: bytes | None) -> tuple[str, str] | None:
+def _basic_credentials(header: str | None) -> tuple[str, str] | None:
     """Read client id and secret from HTTP Basic (RFC 6749 §2.3.1); None without the header."""
     if header is None:
         return None
-    scheme, _, value = header.decode("latin-1").partition(" ")
+    scheme, _, value = header.partition(" ")
     if scheme.lower() != "basic":
         return "", ""
     try:
         name, _, secret = base64.b64decode(value.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         return "", ""
     return unquote(name), unquote(secret)
 
@@ -324,6 +245,6 @@ def _token_use(token: str) -> str | None:
         return None
     try:
         claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (ValueError, binascii.Error):
+    except ValueError:
         return None
     return claims.get("token_use") if isinstance(claims, dict) else None

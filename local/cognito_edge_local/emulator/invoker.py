@@ -11,17 +11,17 @@ from botocore.exceptions import BotoCoreError, ClientError
 from . import process as emulator
 
 MAX_CONCURRENT = 32
-_READ_TIMEOUT_S = 905.0  # a function may take 15 minutes; it is the emulator's business to end it
+_READ_TIMEOUT_S = 905.0  # a function may take 15 minutes; the emulator ends it
 
 
 class InvokeError(Exception):
-    """The Invoke API refused the call or did not answer; this is no error of the function."""
+    """The Invoke API refused the call or did not answer; the function is not at fault."""
 
 
 class EmulatorInvoker:
-    """Invokes functions as the emulator's root user. A class for its pool of connections and threads.
+    """Invokes functions as the emulator's root user, by boto3 in a pool of threads.
 
-    boto3 in threads: a client of our own on pooled connections saved 0.9 of 9 ms a call, which is not worth one.
+    A client of our own on pooled connections saved 0.9 of 9 ms a call, which is not worth the code.
     """
 
     def __init__(self, endpoint_url: str, key: emulator.RootKey = emulator.PUBLIC_KEY) -> None:

@@ -1,6 +1,6 @@
 """Start and stop the AWS emulator (ministack) as a child process, shut in: own user, own folders, own environment.
 
-Its root user's key is ministack's public constant, `test`. On Linux only this user's programs can connect (`peer.py`).
+Its root user's key is ministack's public constant, ``test``. On Linux only this user's programs can connect (``peer.py``).
 Where the system does not tell whose a connection is, the key is random at each start, and nothing passes without one.
 """
 
@@ -31,14 +31,14 @@ REGION = "us-east-1"
 ACCOUNT_ID = "000000000000"
 _PROGRAM = Path(__file__).with_name("program.py")
 _READY_PATH = "/_ministack/ready"
-# `program.py` answers these two.
+# ``program.py`` answers these two.
 _PROOF_PATH = "/_gateway/proof/"
 ROTATE_KEYS_PATH = "/_gateway/rotate-keys/"
-"""`POST` with a pool id behind it: that pool forgets its signing keys."""
+"""``POST`` with a pool id behind it: that pool forgets its signing keys."""
 _START_LIMIT_S = 30.0
 _ASK_LIMIT_S = 2.0
 _POLL_S = 0.01
-_STOP_GRACE_S = 2.0  # it takes 0.03 s, and once in a while it ignores SIGTERM
+_STOP_GRACE_S = 2.0  # it takes 0.03 s, and sometimes ignores SIGTERM
 _SESSION_LOCK = threading.Lock()
 
 
@@ -59,15 +59,8 @@ class RootKey:
         return self != PUBLIC_KEY
 
     @property
-    def outputs(self) -> dict[str, str]:
-        """What `outputs.json` says about it; everybody knows the public one."""
-        if not self.is_secret:
-            return {}
-        return {"aws_access_key_id": self.access_key_id, "aws_secret_access_key": self.secret_access_key}
-
-    @property
     def authorization(self) -> bytes:
-        """The `Authorization` of a call outside of AWS's APIs; the emulator does not check root's signature."""
+        """The ``Authorization`` of a call outside of AWS's APIs; the emulator does not check root's signature."""
         return f"AWS4-HMAC-SHA256 Credential={self.access_key_id}/".encode()
 
 
@@ -86,7 +79,7 @@ class Emulator:
 
     Attributes:
         port: Its port on 127.0.0.1.
-        folder: Where it writes; emptied with every start and removed with every stop, for nothing in it is to last.
+        folder: Where it writes; emptied at every start and removed at every stop.
         child: Its process.
         key: Its root user's.
     """
@@ -121,8 +114,8 @@ def root_client(
 ) -> Any:
     """Return a boto3 client of *service* on the emulator at *url*, as its root user. May be called from any thread.
 
-    Everything is explicit, so that neither the developer's AWS profile nor their environment has any effect: the
-    session of a developer with a real account must never get a request meant for the emulator, nor the other way round.
+    Everything is explicit, so that neither the developer's AWS profile nor their environment has any effect: a real
+    account must never get a request meant for the emulator, nor the other way round.
     """
     config = Config(
         connect_timeout=2,
@@ -153,10 +146,10 @@ def environment(port: int, folder: Path, key: RootKey = PUBLIC_KEY, proof_key: s
     """Return the emulator's whole environment.
 
     Args:
-        port: The port it is to listen on.
+        port: The port to listen on.
         folder: Where it may write.
         key: The root user's.
-        proof_key: What it proves to be the emulator with.
+        proof_key: With this it proves to be the emulator.
     """
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -176,7 +169,7 @@ def environment(port: int, folder: Path, key: RootKey = PUBLIC_KEY, proof_key: s
         # What it would open besides its port: an MQTT broker on 0.0.0.0:8883, on by default, and an SFTP server.
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
-        # It removes containers that it takes for its own from any Docker daemon it finds: it is to find none.
+        # It removes containers that it takes for its own from any Docker daemon it finds: it must not find one.
         "DOCKER_HOST": f"unix://{folder}/no-docker",
         "LAMBDA_EXECUTOR": "local",
         "PERSIST_STATE": "0",
@@ -193,7 +186,7 @@ async def start(python: Path, state: Path, port: int, key: RootKey = PUBLIC_KEY)
     Args:
         python: The interpreter of its own environment.
         state: The system's state folder.
-        port: Where to listen; free, see `ports.reserve`.
+        port: Where to listen; free, see ``ports.reserve``.
         key: The root user's. With the public one it accepts connections of this user alone; with a secret one it accepts
             any, and answers those that have a key.
 

@@ -1,27 +1,27 @@
 """The emulator's own program: ministack behind checks that keep web pages and other users of the machine out.
 
-Runs in the emulator's environment (`.venv-emulator`), not in the launcher's.
+It runs in the emulator's environment (``.venv-emulator``), not in the launcher's.
 
-ministack answers every CORS preflight with `*`, and the key of its root user is a public constant. Without these checks
+ministack answers every CORS preflight with ``*``, and the key of its root user is a public constant. Without these checks
 any web page open in the developer's browser, and any other user of the machine, could sign requests with that key, create
 a function and run it: code of a stranger's choice on the laptop. Two rules shut web pages out, and affect no program:
 
-* `Host` must be a loopback name with a port: a name rebound to 127.0.0.1 (DNS rebinding) carries its own name. It may be
-  another port, since `emulator/faults.py` passes on what the edge has signed, `Host` included.
-* `Origin` and `Sec-Fetch-Site` must be absent: a browser adds at least one of them to every request that a page of
+* ``Host`` must be a loopback name with a port: a name rebound to 127.0.0.1 (DNS rebinding) carries its own name. It may be
+  another port, since ``emulator/faults.py`` passes on what the edge has signed, ``Host`` included.
+* ``Origin`` and ``Sec-Fetch-Site`` must be absent: a browser adds at least one of them to every request that a page of
   another origin can cause on a loopback address, except to a rebound name, which the first rule refuses.
 
-Other users' connections are refused before a byte is read (`peer.py`). Where the system does not tell whose they
-are, the launcher starts this program with the argument `by-key` and a root key that is new and random at each start, and
-`KeyHoldersOnly` refuses calls without it.
+``peer.py`` refuses other users' connections before a byte is read. Where the system does not tell whose a connection is, the
+launcher starts this program with the argument ``by-key`` and a root key that is new and random at each start, and
+``KeyHoldersOnly`` refuses calls without it.
 
-The hosted UI, which browsers do use, has a port of its own (`emulator/hosted_ui.py`).
+The hosted UI, which browsers do use, has a port of its own (``emulator/hosted_ui.py``).
 
-Two calls are our own: `POST /_gateway/rotate-keys/<pool id>` lets a user pool forget its signing keys, and
-`GET /_gateway/proof/<nonce>` proves to the launcher that this is the emulator which it has started, and no program of another
-user that was at the port first.
+Two calls are our own: ``POST /_gateway/rotate-keys/<pool id>`` lets a user pool forget its signing keys, and
+``GET /_gateway/proof/<nonce>`` proves to the launcher that this is the emulator which it has started, and not a program of
+another user that was at the port first.
 
-One named fake, `remember_sign_ins`: what a refreshed token says of the sign-in that it comes from.
+One named fake, ``remember_sign_ins``: what a refreshed token says of the sign-in that it comes from.
 """
 
 import functools
@@ -68,7 +68,7 @@ _REFRESH = "TokenGeneration_RefreshTokens"
 
 
 class ProgramsOnly:
-    """ASGI middleware; a class because it holds what it wraps."""
+    """ASGI middleware that keeps web pages and other host names out."""
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -96,7 +96,7 @@ class ProgramsOnly:
 class KeyHoldersOnly:
     """ASGI middleware that wants a key of this start for every call that AWS wants a key for.
 
-    The root key is a secret here, its id alone included, since ministack does not check root's signature. It takes `test`,
+    The root key is a secret here, its id alone included, since ministack does not check root's signature. It takes ``test``,
     no key at all and any account's number for root as well, so those are refused. The keys of temporary credentials are
     let through, since ministack checks their signature. URLs signed in advance are refused.
     """
@@ -116,8 +116,8 @@ class KeyHoldersOnly:
         self._unsigned = unsigned
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what has the key of this start, or needs none."""
-        if scope["type"] != "http" or self._has_key(scope) or self._needs_none(scope):
+        """Pass on what has the key of this start or does not need it."""
+        if scope["type"] != "http" or self._has_key(scope) or self._needs_no_key(scope):
             await self._app(scope, receive, send)
         else:
             await _answer(send, 403, b"The emulator wants the access key of this start; it is in outputs.json.\n")
@@ -129,7 +129,7 @@ class KeyHoldersOnly:
         key = found[0][1]
         return hmac.compare_digest(key, self._root_key) or key.decode("ascii") in self._sessions
 
-    def _needs_none(self, scope: Scope) -> bool:
+    def _needs_no_key(self, scope: Scope) -> bool:
         """Say whether AWS takes the call without credentials.
 
         ministack finds the service by several parts of a request. Parts that could make it another call are refused.
@@ -185,12 +185,12 @@ class OwnCalls:
 def remember_sign_ins(cognito: Any) -> None:
     """Make refreshed tokens say what Cognito's say of the sign-in: its time, and the user's groups.
 
-    ministack writes the present time into `auth_time` of every token, so that a cut-off by `signed_in_before` would never
-    end a session that goes on refreshing; and it leaves `cognito:groups` out when a token of the hosted UI is refreshed at
-    `/oauth2/token`. On AWS `auth_time` stays that of the sign-in, and the groups are those of the moment. `origin_jti`,
+    ministack writes the present time into ``auth_time`` of every token, so that a cut-off by ``signed_in_before`` would never
+    end a session that goes on refreshing; and it leaves ``cognito:groups`` out when a token of the hosted UI is refreshed at
+    ``/oauth2/token``. On AWS ``auth_time`` stays that of the sign-in, and the groups are those of the moment. ``origin_jti``,
     which ministack keeps over refreshes as AWS does, tells which sign-in a token comes from.
 
-    Both faults are cured where every kind of sign-in and refresh passes, at the two functions that make a token.
+    Both faults are mended in the two functions that make a token: every kind of sign-in and refresh passes there.
 
     Args:
         cognito: ministack's module of that name; changed in place.
@@ -236,14 +236,14 @@ def own_user_only(config: Any, peer: Any) -> None:
 
     Args:
         config: hypercorn's class of that name; changed in place.
-        peer: The module `peer.py`.
+        peer: The module ``peer.py``.
     """
     create = config.create_sockets
 
     @functools.wraps(create)
     def create_own_user_sockets(self: Any) -> Any:
         made = create(self)
-        # There are no others: ministack serves TLS and QUIC only when it is told to.
+        # ministack serves TLS and QUIC, on other sockets, only when it is told to.
         made.insecure_sockets[:] = [peer.OwnUserListener.of(sock) for sock in made.insecure_sockets]
         return made
 
@@ -251,7 +251,7 @@ def own_user_only(config: Any, peer: Any) -> None:
 
 
 def _load_peer() -> Any:
-    """Import `peer.py` by its path: its folder must not get onto this process's import path."""
+    """Import ``peer.py`` by its path: its folder must not get onto this process's import path."""
     spec: Any = importlib.util.spec_from_file_location("peer", Path(__file__).parents[1] / "peer.py")
     peer = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(peer)
@@ -286,7 +286,7 @@ def main() -> None:
         )
     else:
         own_user_only(importlib.import_module("hypercorn.config").Config, _load_peer())
-    # ministack's `main` serves the module's global `app`.
+    # ministack's ``main`` serves the module's global ``app``.
     ministack.app = ProgramsOnly(app)
     ministack.main()
 

@@ -1,9 +1,9 @@
 """The example's static site on this machine: what differs from the deployed one, each with its reason, in one place.
 
-* `put` uploads the files as `scripts/website.py` does for the deployed system, by the same table; a process of its own
+* ``put`` uploads the files as ``cognito-edge site`` does for the deployed system, by the same table; a process of its own
   for that would take longer than all the rest of the start.
-* `admit_pages`: the app client also takes people back to the gateway's loopback address, which no template can know.
-* `with_local_login`: the pages' Content-Security-Policy names the local sign-in front in place of Cognito's domain.
+* ``admit_pages``: the app client also takes people back to the gateway's loopback address, which no template can know.
+* ``with_local_login``: the pages' Content-Security-Policy names the local sign-in front in place of Cognito's domain.
 """
 
 import dataclasses
@@ -13,16 +13,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from cognito_edge_local.cloudfront.behaviors import DistributionView
-from cognito_edge_local.launcher.build import PROJECT
+from cognito_edge_local.launcher.places import CHECKOUT
 
 from .deploy import DeployError
 
-BUILT = PROJECT / "web" / "dist"
-PLACEHOLDER = PROJECT / "infra" / "site_placeholder"
-_SERVING = PROJECT / "scripts" / "cognito_edge_cli" / "site_serving.json"
+BUILT = CHECKOUT / "web" / "dist"
+PLACEHOLDER = CHECKOUT / "infra" / "site_placeholder"
+_SERVING = CHECKOUT / "scripts" / "cognito_edge_cli" / "site_serving.json"
 _CONFIG_KEY = "config.json"
 
-# What UpdateUserPoolClient keeps only if it is told again.
+# UpdateUserPoolClient resets each of these that it is not told again.
 _CLIENT_SETTINGS = (
     "AccessTokenValidity",
     "AllowedOAuthFlows",
@@ -42,7 +42,7 @@ _CLIENT_SETTINGS = (
 
 
 def put(s3: Any, bucket: str, config: Mapping[str, str | None]) -> str:
-    """Put the built site, or the page that holds its place, and its `config.json` into the bucket.
+    """Put the built site, or the page that holds its place, and its ``config.json`` into the bucket.
 
     Args:
         s3: The emulator root's boto3 client.
@@ -53,7 +53,7 @@ def put(s3: Any, bucket: str, config: Mapping[str, str | None]) -> str:
         What was put, in a few words.
 
     Raises:
-        DeployError: A file is of a type that nobody told how to serve.
+        DeployError: A file is of a type that the table does not know.
     """
     serving = json.loads(_SERVING.read_bytes())
     folder = BUILT if (BUILT / "index.html").is_file() else PLACEHOLDER
@@ -93,10 +93,10 @@ def with_local_login(view: DistributionView, *, deployed: str, local: str) -> Di
 
     Args:
         view: As it was deployed.
-        deployed: Base of the login in the template, `https://<prefix>.auth.<region>.amazoncognito.com`; empty for none.
+        deployed: Base of the login in the template, ``https://<prefix>.auth.<region>.amazoncognito.com``; empty without one.
         local: Base of the sign-in front.
     """
-    if not deployed:  # somebody else's stack, with a login of its own
+    if not deployed:  # another project's stack, with a login of its own
         return view
     return dataclasses.replace(
         view,

@@ -1,9 +1,10 @@
 """First code of an edge environment: narrow what can be imported to the bundle, then hand over to awslambdaric.
 
-The Runtime API's address ends in a secret path (`lambda_runtime/runtime_api.py`). awslambdaric's native part reads the address when it is
-imported, and appends its own paths. The Python part takes host and port only, so the secret path is put before its paths here.
+The Runtime API's address ends in a secret path (``lambda_runtime/runtime_api.py``). awslambdaric's native part reads the
+address when it is imported, and appends its own paths. Its Python part takes host and port only, so the secret path is put
+before its paths here.
 
-Run as a script by `lambda_runtime/environments.py`, with `python -I -S`: standard library only, nothing of this project.
+Run as a script by ``lambda_runtime/environments.py``, with ``python -I -S``: standard library only, nothing of this project.
 """
 
 import os
@@ -12,7 +13,7 @@ import time
 
 
 def _set_clock(shift_s: float) -> None:
-    """Let `time.time` be wrong by *shift_s*, before anything is imported that could have taken hold of it."""
+    """Let ``time.time`` be wrong by *shift_s*, before anything is imported that could have taken hold of it."""
     if shift_s:
         right = time.time
         time.time = lambda: right() + shift_s
@@ -30,7 +31,7 @@ def main() -> None:
     from awslambdaric.__main__ import main as run  # noqa: PLC0415 - importable only now
     from awslambdaric.lambda_runtime_client import BaseLambdaRuntimeClient  # noqa: PLC0415
 
-    # The environment as the function is to see it, and as the Python part reads it.
+    # The environment as the function sees it on Lambda, and as the Python part reads it.
     os.environ["AWS_LAMBDA_RUNTIME_API"], _, secret = os.environ["AWS_LAMBDA_RUNTIME_API"].partition("/")
     call = BaseLambdaRuntimeClient.call_rapid
 

@@ -13,15 +13,15 @@ from cognito_edge_local.origins.principals import Credential, StaticCredentials
 _LIFETIME_S = 3600
 _RENEW_BEFORE_S = 600.0
 _LOOK_EVERY_S = 15.0
-"""Wall-clock time is looked at so often, instead of one long sleep: a laptop that was suspended wakes up late."""
+"""Seconds between looks at the wall clock; after one long sleep a laptop that was suspended would wake up late."""
 _SESSION_NAME_LIMIT = 64  # STS: RoleSessionName, at most 64 characters
 
 
 class EdgeCredentials:
     """The current credentials of the edge role.
 
-    A class for the moment of renewal: the new ones are registered with the doors before the edge gets them, and the old
-    ones stay known until they expire, so that no request is refused in between.
+    At a renewal the doors know the new ones before the edge gets them, and the old ones until they expire, so that no
+    request is refused in between.
     """
 
     def __init__(
@@ -104,5 +104,5 @@ class EdgeCredentials:
                 try:
                     await self.renew()
                 except (ClientError, BotoCoreError) as error:
-                    # The old ones may still be good, and the next look tries again.
+                    # The old ones may still be valid, and the next look tries again.
                     self._console(f"The edge role's credentials could not be renewed: {error}")

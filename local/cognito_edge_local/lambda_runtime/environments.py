@@ -1,8 +1,8 @@
-"""Runs the edge bundle as Lambda would: the real awslambdaric, in processes that hold nothing but the bundle.
+"""Runs the edge bundle as Lambda would: with the real awslambdaric, in processes that hold only the bundle.
 
 An *environment* is one process with its own Runtime API. It serves one request at a time; further ones are started
-when all are busy, up to a maximum. What a function at the edge cannot have, it cannot have here either: no packages
-but its own, no environment variables but Lambda's reserved ones, no more time or memory than configured.
+when all are busy, up to a maximum. As at the edge, the function has no packages but its own, no environment variables but
+Lambda's reserved ones, and no more time or memory than configured.
 
 Source: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 """
@@ -12,20 +12,16 @@ import contextlib
 import json
 import os
 import signal
-import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cognito_edge_local.launcher import processes
+
 from .runtime_api import EdgeFunctionError, Invocation, RuntimeApi
 
-__all__ = ["EdgeFunctionError", "EdgeRuntime"]
-
-_GUARD = (
-    Path(__file__).parents[1] / "launcher" / "guard.py"
-)  # ends the function, and what it started, with the launcher
 _CHILD = Path(__file__).with_name("child.py")
 # The edge runs in the Region nearest the viewer, under AWS_REGION of that Region: a function that takes it for the
 # Region of its parameters or of its origin has to fail here too.
@@ -34,7 +30,7 @@ _MAX_LOG_LINE_BYTES = 256 * 1024  # Lambda's own limit for one log event
 _LOG_DRAIN_S = 1.0
 
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime; at the edge no
-# others can be set. AWS_ENDPOINT_URL* are the SDKs' own and the local system's one addition (design C4).
+# others can be set. AWS_ENDPOINT_URL* are the SDKs' own and the local system's one addition (contract C4 of docs/contracts.md).
 _CALLER_MAY_SET = frozenset(
     {
         "AWS_ACCESS_KEY_ID",
@@ -53,7 +49,7 @@ Environment = Mapping[str, str] | Callable[[], Mapping[str, str]]
 
 
 class EdgeRuntime:
-    """A pool of execution environments for one function; a class because it owns processes from start to stop."""
+    """A pool of execution environments for one function."""
 
     def __init__(
         self,
@@ -73,7 +69,7 @@ class EdgeRuntime:
 
         Args:
             bundle: Folder of the function's code; its working folder and LAMBDA_TASK_ROOT.
-            runtime_client: Folder that holds awslambdaric, as `pip install --target` makes it.
+            runtime_client: Folder that holds awslambdaric, as ``pip install --target`` makes it.
             python: Interpreter to run it with; its site-packages are out of the function's reach.
             environment: Credentials, AWS_ENDPOINT_URL* and the like, or a cheap callable that gives them. As on AWS an
                 environment keeps what it was started with: when a callable's answer changes, idle environments are
@@ -86,7 +82,7 @@ class EdgeRuntime:
             max_environments: How many requests run at once; further ones wait.
 
         Raises:
-            ValueError: `environment` has a variable that cannot exist at the edge.
+            ValueError: ``environment`` has a variable that cannot exist at the edge.
         """
         self._bundle = bundle.resolve()
         self._runtime_client = runtime_client.resolve()
@@ -116,7 +112,7 @@ class EdgeRuntime:
         """Begin again with one fresh environment, as after a deployment; requests under way end in the old ones.
 
         Args:
-            clock_shift_s: By how much the fresh ones' clock (`time.time`) is wrong.
+            clock_shift_s: By how much the fresh ones' clock (``time.time``) is wrong.
 
         Raises:
             EdgeFunctionError: The function's module could not be loaded.
@@ -208,7 +204,7 @@ class EdgeRuntime:
         return environment
 
     def _variables(self) -> dict[str, str]:
-        """Everything the process gets: Lambda's reserved variables, then what the caller may set."""
+        """Return all that the process gets: Lambda's reserved variables, then what the caller may set."""
         given = dict(self._environment())
         for name in given:
             if name not in _CALLER_MAY_SET and not name.startswith(_CALLER_MAY_SET_PREFIX):
@@ -267,18 +263,12 @@ class _ExecutionEnvironment:
     async def start(self, command: list[str]) -> None:
         """Start the process and wait until it asks for its first event."""
         await self._api.start()
-        lifeline, self._lifeline = os.pipe()
-        try:
-            self._process = await asyncio.create_subprocess_exec(
-                *[sys.executable, "-I", "-S", str(_GUARD), "0", *command],
-                stdin=lifeline,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                env={**self.variables, "AWS_LAMBDA_RUNTIME_API": self._api.address},
-                start_new_session=True,  # Ctrl-C in the terminal is the launcher's business
-            )
-        finally:
-            os.close(lifeline)
+        self._process, self._lifeline = await processes.start_under_guard(
+            command,
+            grace_s=0,
+            environment={**self.variables, "AWS_LAMBDA_RUNTIME_API": self._api.address},
+            output=asyncio.subprocess.PIPE,
+        )
         self._tasks = [asyncio.create_task(self._pass_on_log()), asyncio.create_task(self._watch())]
         await asyncio.shield(self._api.ready)
 
@@ -301,7 +291,7 @@ class _ExecutionEnvironment:
         if self._process is not None:
             await self._process.wait()
         if self._tasks:
-            # What the function printed last is often what explains its end.
+            # The function's last lines often explain its end.
             await asyncio.wait(self._tasks, timeout=_LOG_DRAIN_S)
             for task in self._tasks:
                 task.cancel()

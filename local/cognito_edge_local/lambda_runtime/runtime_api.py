@@ -1,6 +1,6 @@
 """Lambda's Runtime API for one execution environment: a loopback HTTP server that hands out events, takes results.
 
-Events carry bearer tokens. Only this user's programs can connect (`peer.py`), and every path begins with a secret that
+Events carry bearer tokens. Only this user's programs can connect (``peer.py``), and every path begins with a secret that
 only the environment's own process is told, so that no other program takes its events.
 
 Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
@@ -29,7 +29,7 @@ class EdgeFunctionError(Exception):
     """The edge function failed: it raised, crashed, ran out of time, or answered more than Lambda takes.
 
     Attributes:
-        error_type: Lambda's name for it, such as `Runtime.ExitError`, or the exception's class name.
+        error_type: Lambda's name for it, such as ``Runtime.ExitError``, or the exception's class name.
         message: What went wrong, in Lambda's words where it has some.
     """
 
@@ -60,7 +60,7 @@ class _Request:
 
 
 class RuntimeApi:
-    """The Runtime API as one environment sees it; a class because each environment has its own port and state.
+    """The Runtime API as one environment sees it, on a port of its own.
 
     Attributes:
         ready: Set once the function's module is loaded and the runtime asks for its first event.
@@ -78,7 +78,7 @@ class RuntimeApi:
 
     @property
     def address(self) -> str:
-        """`host:port/secret`, for AWS_LAMBDA_RUNTIME_API; `lambda_runtime/child.py` makes awslambdaric use it."""
+        """``host:port/secret``, for AWS_LAMBDA_RUNTIME_API; ``lambda_runtime/child.py`` makes awslambdaric use it."""
         return f"{self._host}{self._secret_path}"
 
     async def start(self) -> None:
@@ -101,7 +101,7 @@ class RuntimeApi:
         """Give the function its next event.
 
         Returns:
-            What the function answers, as the bytes it sent; fails with `EdgeFunctionError`.
+            What the function answers, as the bytes it sent; fails with ``EdgeFunctionError``.
         """
         result: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._current = (invocation.request_id, result)
@@ -109,12 +109,12 @@ class RuntimeApi:
         return result
 
     def fail(self, error: EdgeFunctionError) -> None:
-        """Let everybody who waits for this environment know that it is gone."""
+        """Let all who wait for this environment know that it is gone."""
         waiting = [self.ready] + ([self._current[1]] if self._current else [])
         for future in waiting:
             if not future.done():
                 future.set_exception(error)
-                future.exception()  # whoever waits gets it; nobody waiting is no reason for a warning
+                future.exception()  # those who wait get it; without them asyncio would warn
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = asyncio.current_task()

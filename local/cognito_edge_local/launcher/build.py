@@ -1,7 +1,7 @@
 """Synthesise the CDK app and build the edge bundle for this machine, once for each state of their inputs.
 
-Both run as commands of their own (`python -m infra.app`, `python -m infra.bundle`), just as a person would run them:
-`local/` imports nothing of `infra/`, and node, which CDK needs, never gets into the launcher's process.
+Both run as commands of their own (``python -m infra.app``, ``python -m infra.bundle``), just as a person would run them:
+``local/`` imports nothing of ``infra/``, and node, which CDK needs, never gets into the launcher's process.
 """
 
 import contextlib
@@ -18,15 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from . import processes
+from . import places, processes
 from .state_folder import close_to_others, make_private_folder
 
-PROJECT = Path(__file__).resolve().parents[3]
+PROJECT = places.CHECKOUT
 _INPUT_FOLDERS = ("backend", "edge", "infra")
 _INPUT_FILES = ("cdk.json",)
 _INPUT_PATTERNS = ("requirements/*.txt",)
 _KEEP = 4
-"""Cached results of each kind that are kept; other branches' are worth having, old ones are not."""
+"""How many cached results of each kind are kept, such as those of other branches."""
 
 _SCRATCH_LIFETIME_S = 3600.0
 
@@ -36,7 +36,7 @@ class BuildError(Exception):
 
 
 @dataclass(frozen=True)
-class Built:
+class BuildResult:
     """A folder that is ready to use.
 
     Attributes:
@@ -48,7 +48,7 @@ class Built:
     cached: bool
 
 
-def inputs_digest(project: Path = PROJECT) -> str:
+def inputs_digest(project: Path = places.CHECKOUT) -> str:
     """Return a digest of everything that decides what synthesis and bundle look like, names and contents.
 
     It covers the interpreter as well: bytecode and wheels of the bundle are made for it.
@@ -75,14 +75,16 @@ def _input_files(project: Path) -> Iterator[Path]:
         yield from project.glob(pattern)
 
 
-async def synthesise(cache: Path, digest: str, log: Path, context: Mapping[str, str] = MappingProxyType({})) -> Built:
+async def synthesise(
+    cache: Path, digest: str, log: Path, context: Mapping[str, str] = MappingProxyType({})
+) -> BuildResult:
     """Return the cloud assembly of the CDK app.
 
     Args:
         cache: Folder of cached results.
-        digest: Of `inputs_digest`.
+        digest: Of ``inputs_digest``.
         log: Takes the command's output.
-        context: CDK context beyond that of `cdk.json`, such as `{"signing": "oac"}`.
+        context: CDK context beyond that of ``cdk.json``, such as ``{"signing": "oac"}``.
 
     Raises:
         BuildError: Synthesis failed.
@@ -93,18 +95,18 @@ async def synthesise(cache: Path, digest: str, log: Path, context: Mapping[str, 
 
     async def make(folder: Path) -> None:
         argv = [sys.executable, "-m", "infra.app", "--output", str(folder), "--fast", *more]
-        await processes.run("synth", argv, environment=_environment(), log=log, cwd=PROJECT)
+        await processes.run("synth", argv, environment=_environment(), log=log, cwd=places.CHECKOUT)
 
     return await _cached(cache, "assembly", digest, make)
 
 
-async def edge_bundle(cache: Path, digest: str, settings: bytes, log: Path) -> Built:
+async def edge_bundle(cache: Path, digest: str, settings: bytes, log: Path) -> BuildResult:
     """Return the edge function's bundle for this interpreter, with the settings of the synthesised function.
 
     Args:
         cache: Folder of cached results.
-        digest: Of `inputs_digest`.
-        settings: The `settings.json` in the synthesised function's code.
+        digest: Of ``inputs_digest``.
+        settings: The ``settings.json`` in the synthesised function's code.
         log: Takes the command's output.
 
     Raises:
@@ -121,7 +123,7 @@ async def edge_bundle(cache: Path, digest: str, settings: bytes, log: Path) -> B
             argv += ["--parameter-prefix", document["parameter_prefix"]]
             argv += ["--parameter-region", document["parameter_region"]]
             argv += ["--settings", name]
-            await processes.run("bundle", argv, environment=_environment(), log=log, cwd=PROJECT)
+            await processes.run("bundle", argv, environment=_environment(), log=log, cwd=places.CHECKOUT)
         finally:
             with contextlib.suppress(OSError):
                 os.unlink(name)  # noqa: PTH108 - no blocking Path methods in coroutines
@@ -130,9 +132,9 @@ async def edge_bundle(cache: Path, digest: str, settings: bytes, log: Path) -> B
 
 
 async def web_page(log: Path) -> str:
-    """Bring `web/dist` up to date where that can be done, and say what came of it.
+    """Bring ``web/dist`` up to date where that can be done, and say what came of it.
 
-    Without npm's registry there is an older page or a placeholder, and a gateway that works all the same.
+    Without npm's registry the site is an older page or a placeholder, and the gateway works all the same.
 
     Args:
         log: Takes the command's output.
@@ -142,14 +144,14 @@ async def web_page(log: Path) -> str:
     """
     argv = [sys.executable, "-m", "infra.deploy.web_build", "--optional"]
     try:
-        await processes.run("web", argv, environment=_environment(), log=log, cwd=PROJECT)
+        await processes.run("web", argv, environment=_environment(), log=log, cwd=places.CHECKOUT)
     except processes.CommandFailedError:
         return f"NOT built; the reason is in {log}"
     return processes.tail(log).rpartition("\n")[2].strip()
 
 
 def synthesised_settings(assembly: Path, stack_name: str) -> bytes:
-    """Return the `settings.json` of the edge function in a cloud assembly.
+    """Return the ``settings.json`` of the edge function in a cloud assembly.
 
     Raises:
         BuildError: No asset, or more than one, has such a file.
@@ -166,11 +168,11 @@ def with_settings(settings: bytes, file: Path) -> bytes:
     """Return settings with those of a file in addition, or instead.
 
     Args:
-        settings: The synthesised `settings.json`.
+        settings: The synthesised ``settings.json``.
         file: A JSON object.
 
     Raises:
-        BuildError: It is none. Whether the settings are right is the bundle builder's business.
+        BuildError: It is not one. The bundle builder checks the settings themselves.
     """
     try:
         more = json.loads(file.read_bytes())
@@ -189,13 +191,13 @@ def _environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "CDK_", "PYTHON"))}
 
 
-async def _cached(cache: Path, kind: str, key: str, make: Callable[[Path], Awaitable[None]]) -> Built:
+async def _cached(cache: Path, kind: str, key: str, make: Callable[[Path], Awaitable[None]]) -> BuildResult:
     """Return the folder of *key*, made first if it is not there: whole or not at all, also with two launchers at once."""
     make_private_folder(cache)
     final = cache / f"{kind}-{key}"
     if final.is_dir():
         os.utime(final)
-        return Built(final, cached=True)
+        return BuildResult(final, cached=True)
     scratch = Path(tempfile.mkdtemp(dir=cache, prefix=f".{kind}-"))
     try:
         result = scratch / kind
@@ -207,14 +209,14 @@ async def _cached(cache: Path, kind: str, key: str, make: Callable[[Path], Await
         # Another launcher may have been faster; its result has the same bytes.
         with contextlib.suppress(OSError):
             result.rename(final)
-            # Reproducible builds carry a date of long ago; what `_prune` asks is when a result was last of use.
+            # Reproducible builds carry a date of long ago; ``_prune`` asks when a result was last used.
             os.utime(final)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     if not final.is_dir():
         raise BuildError(f"The {kind} command ended well but did not write its folder.")
     _prune(cache, kind)
-    return Built(final, cached=False)
+    return BuildResult(final, cached=False)
 
 
 def _prune(cache: Path, kind: str) -> None:
@@ -222,7 +224,7 @@ def _prune(cache: Path, kind: str) -> None:
     results = sorted(cache.glob(f"{kind}-*"), key=lambda path: path.stat().st_mtime, reverse=True)
     stale = time.time() - _SCRATCH_LIFETIME_S
     scratch = [path for path in cache.glob(f".{kind}-*") if path.stat().st_mtime < stale]
-    # A result that was of use lately may be in use by another launcher now.
+    # Another launcher may be using a result that was used lately.
     unused = [path for path in results[_KEEP:] if path.stat().st_mtime < stale]
     for old in [*unused, *scratch]:
         shutil.rmtree(old, ignore_errors=True)

@@ -1,24 +1,24 @@
 """Run one command so that neither it nor anything it starts outlives the process that asked for it.
 
-The launcher starts every command through this file (see `launcher/processes.py`):
+The launcher starts every command through this file (see ``launcher/processes.py``):
 
     python -I -S guard.py GRACE_S COMMAND [ARGUMENT ...]
 
 Standard input is the *lifeline*: a pipe whose other end only the launcher holds. The kernel closes that end however the
-launcher dies, SIGKILL included, and that end of file is the one message that cannot be lost, on Linux and macOS alike.
+launcher dies, SIGKILL included, so that this end of file cannot be lost, on Linux and macOS alike.
 
 =====================  ==============================================================================
 event                  what the guard does
 =====================  ==============================================================================
-end of file            kills the command and all its descendants at once; nobody is left to wait
+end of file            kills the command and all its descendants at once
 SIGTERM, SIGINT        SIGTERM to the command; what is left after GRACE_S seconds is killed
 the command ends       kills what it left behind, ends with its status (128 + n for signal n)
 SIGKILL to the guard   Linux: the kernel kills the command (PR_SET_PDEATHSIG)
 =====================  ==============================================================================
 
-Why a process of its own, and not PR_SET_PDEATHSIG alone: that signal reaches the direct child only (the emulator starts
+PR_SET_PDEATHSIG alone would not do: that signal reaches the direct child only (the emulator starts
 workers for functions, npm starts node), it fires when the *thread* that forked dies, and macOS has nothing like it. On
-Linux the guard is a "child subreaper": whatever the command orphans becomes the guard's child, so none of it can hide.
+Linux the guard is a "child subreaper": what the command orphans becomes the guard's child and cannot escape.
 
 The file stands alone, standard library only: it runs before anything is installed and has to start in milliseconds.
 """

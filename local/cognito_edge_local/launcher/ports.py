@@ -11,7 +11,7 @@ from pathlib import Path
 from cognito_edge_local import peer
 
 HOST = "127.0.0.1"
-"""The only address that anything in `local/` binds."""
+"""The only address that anything in ``local/`` binds."""
 _BACKLOG = 2048
 _LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp
 
@@ -40,8 +40,8 @@ class PortRequest:
 def listen(request: PortRequest, *, patience_s: float = 0.0) -> socket.socket:
     """Return a socket that listens on the loopback interface.
 
-    It listens from now on, before anybody serves: connections wait in the backlog, and no other process can take the
-    port while the rest of the system starts. Other users' connections are refused, where the system tells whose they are.
+    It listens before the server runs: connections wait in the backlog, and no other process can take the port while the
+    rest of the system starts. Other users' connections are refused, where the system tells whose they are.
 
     Args:
         request: What to bind.
@@ -78,7 +78,7 @@ def reserve(request: PortRequest, *, patience_s: float = 0.0) -> int:
     """Return the number of a port that is free now, for a program that binds it by itself.
 
     Raises:
-        PortError: As `listen`.
+        PortError: As ``listen``.
     """
     with listen(request, patience_s=patience_s) as probe:
         port: int = probe.getsockname()[1]

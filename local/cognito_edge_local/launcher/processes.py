@@ -1,7 +1,7 @@
 """Start, stop and wait for child processes that can never outlive this one.
 
-Every command runs under `launcher/guard.py`, which see. The launcher holds one end of a pipe per child, the lifeline, and
-never hands it to anybody; closing it, or dying, kills the child and all its descendants.
+Every command runs under ``launcher/guard.py``, which explains how. The launcher holds one end of a pipe per child, the
+lifeline, and never passes it on; closing it, or dying, kills the child and all its descendants.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from .state_folder import open_private
 
 _GUARD = Path(__file__).with_name("guard.py")
 _GUARD_PATIENCE_S = 6.0
-"""What the guard may take beyond the grace period (its own `_KILL_PATIENCE_S` and a second)."""
+"""What the guard may take beyond the grace period (its own ``_KILL_PATIENCE_S`` and a second)."""
 _TAIL_LINES = 25
 
 
@@ -26,7 +26,7 @@ class CommandFailedError(Exception):
 
 
 class Child:
-    """A running command. It is a class because it owns the lifeline: losing the object must not lose the process.
+    """A running command; it lives as long as its lifeline is open.
 
     Attributes:
         name: What people call it.
@@ -60,10 +60,10 @@ class Child:
         return status if status >= 0 else 128 - status
 
     async def stop(self, grace_s: float) -> None:
-        """Ask the command to end (SIGTERM); kill whatever is left after the grace period it was started with.
+        """Ask the command to end (SIGTERM); kill what is left after the grace period it was started with.
 
         Args:
-            grace_s: The period given to `start`, to know when to stop believing in the guard itself.
+            grace_s: The period given to ``start``; some seconds later the guard itself is killed.
         """
         if self.running:
             with contextlib.suppress(ProcessLookupError):
@@ -102,8 +102,35 @@ async def start(
         cwd: Its working directory.
         grace_s: Seconds between SIGTERM and SIGKILL when it is stopped.
     """
-    guard = [sys.executable, "-I", "-S", str(_GUARD), str(grace_s), *argv]
     output = open_private(log)
+    try:
+        started = await start_under_guard(argv, grace_s=grace_s, environment=environment, output=output, cwd=cwd)
+    finally:
+        os.close(output)
+    return Child(name, *started, log)
+
+
+async def start_under_guard(
+    argv: Sequence[str],
+    *,
+    grace_s: float,
+    environment: Mapping[str, str],
+    output: int,
+    cwd: Path | None = None,
+) -> tuple[asyncio.subprocess.Process, int]:
+    """Start a command under guard.
+
+    Args:
+        argv: Program and arguments.
+        grace_s: Seconds between SIGTERM and SIGKILL when it is stopped.
+        environment: All of the command's environment.
+        output: A descriptor that takes both its streams, or ``asyncio.subprocess.PIPE``.
+        cwd: Its working directory.
+
+    Returns:
+        The guard's process, and the lifeline: closing it kills the command.
+    """
+    guard = [sys.executable, "-I", "-S", str(_GUARD), str(grace_s), *argv]
     # Both ends are close-on-exec (PEP 446), so that no other child can hold this one's lifeline open.
     lifeline_read, lifeline_write = os.pipe()
     try:
@@ -111,7 +138,7 @@ async def start(
             *guard,
             stdin=lifeline_read,
             stdout=output,
-            stderr=output,
+            stderr=asyncio.subprocess.STDOUT,
             cwd=cwd,
             env=dict(environment),
             # Ctrl-C in a terminal goes to the launcher alone, which stops everything in its own order.
@@ -122,8 +149,7 @@ async def start(
         raise
     finally:
         os.close(lifeline_read)
-        os.close(output)
-    return Child(name, process, lifeline_write, log)
+    return process, lifeline_write
 
 
 async def run(

@@ -20,14 +20,14 @@ class _Server(uvicorn.Server):
 
 
 class Serving:
-    """One app being served; a class because it owns a task and a socket until `stop`."""
+    """One app being served; it owns a task and a socket until ``stop``."""
 
     def __init__(self, config: uvicorn.Config, sock: socket.socket, name: str) -> None:
-        """Prepare; `start` begins.
+        """Prepare; ``start`` begins.
 
         Args:
             config: The app and how to serve it; host and port in it have no effect.
-            sock: A listening socket; `stop` closes it.
+            sock: A listening socket; ``stop`` closes it.
             name: For messages.
         """
         self.name = name

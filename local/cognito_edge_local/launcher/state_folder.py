@@ -1,4 +1,4 @@
-"""The state folder: one running system per folder, private files, and `outputs.json` only while the system serves."""
+"""The state folder: one running system per folder, private files, and ``outputs.json`` only while the system serves."""
 
 import contextlib
 import datetime as dt
@@ -10,11 +10,28 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 _PRIVATE_FOLDER = 0o700
 _PRIVATE_FILE = 0o600
 _ANY_FOR_OTHERS = 0o077
+
+
+class Outputs(TypedDict):
+    """What ``outputs.json`` says about a running system (contract C2 of ``docs/contracts.md``)."""
+
+    gateway_url: str
+    login_url: str
+    user_pool_id: str
+    client_id: str
+    username: str
+    password: str
+    function_urls: dict[str, str]
+    aws_endpoint_url: str
+    region: str
+    parameter_prefix: str
+    aws_access_key_id: NotRequired[str]
+    aws_secret_access_key: NotRequired[str]
 
 
 class AlreadyRunningError(Exception):
@@ -22,10 +39,10 @@ class AlreadyRunningError(Exception):
 
 
 class StateFolder:
-    """A folder that this process alone may use. A class, because it owns the lock until `release`.
+    """A folder that this process alone may use, from ``acquire`` to ``release``.
 
-    The lock is `flock` on a file that stays open: the kernel lets go of it however the process ends, so that there is
-    no stale lock to clean up, only stale contents, which tell that the last run was killed.
+    The lock is ``flock`` on a file that stays open: the kernel lets go of it however the process ends, so that no
+    stale lock needs cleaning up; stale contents tell that the last run was killed.
 
     Attributes:
         path: The folder.
@@ -78,8 +95,8 @@ class StateFolder:
             "--state-dir OTHER --port 0 --login-port 0 --emulator-port 0 --function-url-port 0."
         )
 
-    def publish(self, outputs: dict[str, Any]) -> None:
-        """Write `outputs.json`: whole or not at all, readable by this user alone."""
+    def publish(self, outputs: Outputs) -> None:
+        """Write ``outputs.json``: whole or not at all, readable by this user alone."""
         handle, name = tempfile.mkstemp(dir=self.path, prefix=".outputs-")  # mkstemp makes it 0600
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(outputs, file, indent=2)
@@ -87,7 +104,7 @@ class StateFolder:
         Path(name).replace(self.outputs)
 
     def withdraw(self) -> None:
-        """Remove `outputs.json`: the system is no longer to be used. Another run's is left alone."""
+        """Remove ``outputs.json``: the system is no longer to be used. Another run's is left alone."""
         if self._lock is None:
             return
         with contextlib.suppress(FileNotFoundError):
@@ -103,7 +120,7 @@ class StateFolder:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the folder for the length of a `with` block; raises as `acquire`."""
+        """Hold the folder for the length of a ``with`` block; raises as ``acquire``."""
         self.acquire()
         try:
             yield
@@ -115,8 +132,8 @@ def make_private_folder(path: Path) -> None:
     """Make *path*, and close it to other users even if it was there before.
 
     Raises:
-        PermissionError: It belongs to another user, who could put code there that we would run. The owner of this project is
-            none: we run their code anyway.
+        PermissionError: It belongs to another user, who could put code there that we would run. The owner of this project may
+            own it: we run their code anyway.
     """
     path.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
     if path.stat().st_uid not in _trusted_owners():

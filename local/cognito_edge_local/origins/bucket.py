@@ -1,35 +1,37 @@
 """A bucket's own host on loopback, as far as CloudFront uses it: the signature, the bucket policy, then the object.
 
-One ASGI application per bucket. The emulator stores the objects and the policy; it evaluates no service principal and
-admits no Host but loopback, so what S3 does between the internet and the object is played here, as `function_url.py`
-plays it for functions: nobody gets an object whom the bucket's deployed policy does not let in. Callers get S3's words;
-the console gets the reason.
+One ASGI application per bucket. The emulator stores the objects and the policy, but it evaluates no service principal and
+admits loopback hosts alone. This door plays what S3 does between the internet and the object, as ``function_url.py`` does for
+functions: only those whom the bucket's deployed policy lets in get an object. Callers get S3's words; the console gets the
+reason.
 
 Source: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-restricting-access-to-s3.html,
-Amazon S3 API Reference, GetObject: without `s3:ListBucket` a missing key is 403, not 404.
+Amazon S3 API Reference, GetObject: without ``s3:ListBucket`` a missing key is 403, not 404.
 """
 
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
 from xml.sax.saxutils import escape
 
 from botocore.exceptions import BotoCoreError, ClientError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from cognito_edge_local.web import BodyError, read_body
 
 from .iam import AccessRequest, Decision, evaluate
 from .principals import Credential, CredentialDirectory, Statement, statements_of
 from .sigv4 import SignatureRefusedError, show, verify
 from .wire import WireRequest
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Header = tuple[bytes, bytes]
-
+_MAX_BODY_BYTES = 64 * 1024
+"""No reader sends a body; only its hash is looked at."""
 # GetObject's parameters, by the request header that each stands for.
 _CONDITIONS = {
     b"if-match": "IfMatch",
@@ -56,15 +58,8 @@ _STORED = (
 _DENIED = "Access Denied"
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    status: int
-    headers: tuple[Header, ...]
-    body: bytes = b""
-
-
 class _RefusedError(Exception):
-    """Not the object; `why` is for the console alone."""
+    """An answer other than the object; ``why`` is for the console alone."""
 
     def __init__(self, status: int, code: str, message: str, why: str) -> None:
         super().__init__(why)
@@ -74,94 +69,70 @@ class _RefusedError(Exception):
         self.why = why
 
 
+@dataclass(kw_only=True)
 class BucketDoor:
-    """The door of one bucket, an ASGI application. A class because ASGI calls it once for each request."""
+    """The door of one bucket, an ASGI application.
 
-    def __init__(
-        self,
-        *,
-        bucket: str,
-        host: str,
-        region: str,
-        account_id: str,
-        s3: Any,
-        credentials: CredentialDirectory,
-        console: Callable[[str], None],
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        """Describe the bucket; nothing is opened.
+    Attributes:
+        bucket: Its name.
+        host: Its regional host, ``<bucket>.s3.<region>.amazonaws.com``.
+        region: Of the scope that CloudFront signs for.
+        account_id: The bucket owner's.
+        s3: The emulator root's boto3 client (boto3 makes the classes at run time, hence Any); used in threads.
+        credentials: The keys that are known.
+        console: Takes what a developer should read; holds no secret.
+        clock: Seconds since the epoch.
+    """
 
-        Args:
-            bucket: Its name.
-            host: Its regional host, `<bucket>.s3.<region>.amazonaws.com`.
-            region: Of the scope that CloudFront signs for.
-            account_id: The bucket owner's.
-            s3: The emulator root's boto3 client (boto3 makes the classes at run time, hence Any); used in threads.
-            credentials: Whose keys are known.
-            console: Takes what a developer should read; holds no secret.
-            clock: Seconds since the epoch.
-        """
-        self._bucket = bucket
-        self._host = host
-        self._region = region
-        self._account_id = account_id
-        self._s3 = s3
-        self._credentials = credentials
-        self._console = console
-        self._clock = clock
+    bucket: str
+    host: str
+    region: str
+    account_id: str
+    s3: Any
+    credentials: CredentialDirectory
+    console: Callable[[str], None]
+    clock: Callable[[], float] = time.time
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
-            return
-        request = WireRequest(
-            method=scope["method"].encode("ascii"),
-            path=scope["raw_path"],
-            query=scope["query_string"],
-            headers=tuple((bytes(name), bytes(value)) for name, value in scope["headers"]),
-            body=await _body(receive),
-        )
         request_id = uuid.uuid4().hex[:16].upper()
         try:
-            answer = await self._serve(request)
+            answer = await self._serve(Request(scope, receive))
         except _RefusedError as refused:
-            self._console(
-                f"bucket {self._bucket}: {refused.status} {refused.code} {scope['method']} {show(request.path)}\n"
+            self.console(
+                f"bucket {self.bucket}: {refused.status} {refused.code} {scope['method']} {show(scope['raw_path'])}\n"
                 f"  {refused.why}"
             )
             answer = _error(refused, request_id)
-        headers = [*answer.headers, (b"x-amz-request-id", request_id.encode()), (b"server", b"AmazonS3")]
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        body = b"" if request.method == b"HEAD" else answer.body
-        await send({"type": "http.response.body", "body": body})
+        answer.headers.update({"x-amz-request-id": request_id, "server": "AmazonS3"})
+        await answer(scope, receive, send)
 
-    async def _serve(self, request: WireRequest) -> _Answer:
+    async def _serve(self, incoming: Request) -> Response:
         """Return the object.
 
         Steps:
             1. The request is for this bucket, and asks for an object.
-            2. It is signed, by somebody whom this door knows.
-            3. The bucket's policy, as deployed, lets them read this key.
-            4. The object is there; whether it is not, only those may know who may list the bucket.
+            2. It is signed with a key that this door knows.
+            3. The bucket's policy, as deployed, lets its signer read this key.
+            4. The object is there. That it is not, only those learn who may list the bucket.
         """
-        if request.values(b"host") != [self._host.encode()]:  # (1)
-            raise _RefusedError(
-                404, "NoSuchBucket", "The specified bucket does not exist", f"Host must be {self._host}"
-            )
-        if request.method not in {b"GET", b"HEAD"}:
+        if incoming.headers.getlist("host") != [self.host]:  # (1)
+            raise _RefusedError(404, "NoSuchBucket", "The specified bucket does not exist", f"Host must be {self.host}")
+        if incoming.method not in {"GET", "HEAD"}:
             raise _RefusedError(
                 405,
                 "MethodNotAllowed",
                 "The specified method is not allowed against this resource.",
                 "only objects are read here",
             )
+        request = await _on_the_wire(incoming)
         credential = self._signed_by(request)  # (2)
         key = _key(request.path)
         statements = await asyncio.to_thread(self._policy)
         self._authorise(request, credential, statements, "s3:GetObject", f"/{key}")  # (3)
         try:
             return await asyncio.to_thread(self._object, request, key)  # (4)
-        except self._s3.exceptions.NoSuchKey:
+        except self.s3.exceptions.NoSuchKey:
             may_list = self._decide(request, credential, statements, "s3:ListBucket", "")
             if not may_list.allowed:
                 why = f"there is no object {show(key.encode())}; without s3:ListBucket on the bucket S3 does not say so"
@@ -174,12 +145,10 @@ class BucketDoor:
 
     def _signed_by(self, request: WireRequest) -> Credential:
         if request.header(b"authorization") is None:
-            why = "the request is not signed, and the bucket is public to nobody"
+            why = "the request is not signed, and the bucket is not public"
             raise _RefusedError(403, "AccessDenied", _DENIED, why)
         try:
-            caller = verify(
-                request, lookup=self._credentials.lookup, region=self._region, service="s3", now=self._clock()
-            )
+            caller = verify(request, lookup=self.credentials.lookup, region=self.region, service="s3", now=self.clock())
         except SignatureRefusedError as refused:
             raise _RefusedError(403, "SignatureDoesNotMatch", refused.message, refused.why) from refused
         return caller.credential
@@ -188,7 +157,7 @@ class BucketDoor:
 
     def _policy(self) -> list[Statement]:
         try:
-            return statements_of(self._s3.get_bucket_policy(Bucket=self._bucket)["Policy"])
+            return statements_of(self.s3.get_bucket_policy(Bucket=self.bucket)["Policy"])
         except ClientError as error:
             if error.response["Error"]["Code"] == "NoSuchBucketPolicy":
                 return []
@@ -212,64 +181,82 @@ class BucketDoor:
             "aws:SecureTransport": "true",  # the door stands for an HTTPS endpoint
             "aws:PrincipalIsAWSService": "true" if is_service else "false",
             "aws:PrincipalServiceName": credential.service,
-            # On whose behalf a service calls it says in headers that its signature covers.
+            # A service says on whose behalf it calls, in headers that its signature covers.
             "aws:SourceArn": _text(request.header(b"x-amz-source-arn")) if is_service else None,
             "aws:SourceAccount": _text(request.header(b"x-amz-source-account")) if is_service else None,
-            "aws:ResourceAccount": self._account_id,
-            "aws:RequestedRegion": self._region,
+            "aws:ResourceAccount": self.account_id,
+            "aws:RequestedRegion": self.region,
         }
         return evaluate(
             AccessRequest(
                 action=action,
-                resource=f"arn:aws:s3:::{self._bucket}{path}",
+                resource=f"arn:aws:s3:::{self.bucket}{path}",
                 principal_arn=credential.principal_arn,
                 role_arn=f"arn:aws:iam::{credential.account_id}:role/{credential.role_name}",
                 account_id=credential.account_id,
-                resource_account_id=self._account_id,
+                resource_account_id=self.account_id,
                 context=context,
                 service=credential.service,
             ),
-            # Of roles only what the bucket itself says of them counts here: nobody but CloudFront comes by.
+            # Only what the bucket says of roles counts here: no caller but CloudFront comes by.
             identity=[],
             resource=statements,
         )
 
     # --- (4) object ---------------------------------------------------------------------------------------------------
 
-    def _object(self, request: WireRequest, key: str) -> _Answer:
+    def _object(self, request: WireRequest, key: str) -> Response:
         wanted = {name: show(value) for header, name in _CONDITIONS.items() if (value := request.header(header))}
         try:
-            answer = self._s3.get_object(Bucket=self._bucket, Key=key, **wanted)
+            answer = self.s3.get_object(Bucket=self.bucket, Key=key, **wanted)
         except ClientError as error:
             status = int(error.response["ResponseMetadata"]["HTTPStatusCode"])
             if status == 304:
-                return _Answer(304, _headers(error.response))
+                return Response(status_code=304, headers=_headers(error.response))
             if error.response["Error"]["Code"] in {"NoSuchKey", "404"}:
                 raise
             code = str(error.response["Error"]["Code"])
             raise _RefusedError(status, code, str(error.response["Error"].get("Message")), str(error)) from error
-        body: bytes = answer["Body"].read()
-        return _Answer(int(answer["ResponseMetadata"]["HTTPStatusCode"]), _headers(answer), body)
+        body = b"" if request.method == b"HEAD" else answer["Body"].read()
+        return Response(body, int(answer["ResponseMetadata"]["HTTPStatusCode"]), _headers(answer))
 
 
-def _headers(answer: Any) -> tuple[Header, ...]:
+async def _on_the_wire(request: Request) -> WireRequest:
+    """Return a request as the bytes that its signature is about."""
+    try:
+        body = await read_body(request, _MAX_BODY_BYTES)
+    except BodyError as error:
+        message = "Your proposed upload exceeds the maximum allowed size"
+        raise _RefusedError(400, "EntityTooLarge", message, str(error)) from error
+    return WireRequest(
+        method=request.method.encode("ascii"),
+        path=request.scope["raw_path"],
+        query=request.scope["query_string"],
+        headers=tuple(request.headers.raw),
+        body=body,
+    )
+
+
+def _headers(answer: Any) -> dict[str, str]:
     there: dict[str, str] = answer["ResponseMetadata"]["HTTPHeaders"]
-    return tuple((name.encode(), there[name].encode("latin-1")) for name in _STORED if name in there)
+    return {name: there[name] for name in _STORED if name in there}
 
 
 def _key(path: bytes) -> str:
     """Return the key of a path.
 
     Raises:
-        _RefusedError: It is none: no UTF-8, or a control character (what S3 does with those is not documented, and no file
-            of a site needs one); or it is the bucket itself, which nobody lists here.
+        _RefusedError: It is not UTF-8, or has a control character (what S3 does with those is not documented, and no file of
+            a site needs one); or it is the bucket itself, which is not listed here.
     """
     try:
         key = unquote_to_bytes(path.removeprefix(b"/")).decode()
     except UnicodeDecodeError:
         key = "\0"
     if any(ord(character) < 0x20 for character in key):
-        raise _RefusedError(400, "InvalidURI", "Couldn't parse the specified URI.", "the path is no text")
+        raise _RefusedError(
+            400, "InvalidURI", "Couldn't parse the specified URI.", "the path is not UTF-8, or has a control character"
+        )
     if not key:
         raise _RefusedError(403, "AccessDenied", _DENIED, "the path names no object, and the bucket is not listed here")
     return key
@@ -280,7 +267,7 @@ def _text(value: bytes | None) -> str | None:
 
 
 def _unreadable(error: Exception) -> _RefusedError:
-    # An outage is no decision: neither access nor "denied".
+    # An outage is not a decision: neither access nor "denied".
     return _RefusedError(
         500,
         "InternalError",
@@ -289,26 +276,10 @@ def _unreadable(error: Exception) -> _RefusedError:
     )
 
 
-def _error(refused: _RefusedError, request_id: str) -> _Answer:
+def _error(refused: _RefusedError, request_id: str) -> Response:
     document = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<Error><Code>{escape(refused.code)}</Code><Message>{escape(refused.message)}</Message>"
         f"<RequestId>{request_id}</RequestId></Error>"
-    ).encode()
-    return _Answer(
-        refused.status,
-        ((b"content-type", b"application/xml"), (b"content-length", str(len(document)).encode())),
-        document,
     )
-
-
-async def _body(receive: Receive) -> bytes:
-    chunks: list[bytes] = []
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            break
-        chunks.append(message.get("body", b""))
-        more = message.get("more_body", False)
-    return b"".join(chunks)
+    return Response(document, refused.status, media_type="application/xml")

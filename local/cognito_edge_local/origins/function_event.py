@@ -2,7 +2,7 @@
 
 Source: Lambda Developer Guide, "Invoking Lambda function URLs" (request and response payload format); a live capture of
 2026-07-10 (hotsock/voker, ``vokerhttp/testdata/functionurl-request.json``) and AWS_IAM captures (aws/serverless-java-container
-issue 780 and a public test fixture of an OAC request). Where the guide says "``null`` or excluded", the captures exclude.
+issue 780 and a public test fixture of an OAC request). Where the guide says "null or excluded", the captures exclude.
 """
 
 import base64
@@ -71,7 +71,7 @@ _BODILESS = frozenset({204, 304})
 
 
 class InvalidAnswerError(Exception):
-    """The function's payload is no answer that a function URL can send; the message says why."""
+    """A function URL cannot send the function's payload as an answer; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,18 +240,18 @@ def http_answer(payload: bytes) -> HttpAnswer:
         payload: What the function returned, JSON.
 
     Raises:
-        InvalidAnswerError: It is no JSON, or one of its parts is not of the documented form.
+        InvalidAnswerError: It is not JSON, or one of its parts is not of the documented form.
     """
     if len(payload) > MAX_ANSWER_BYTES:
         raise InvalidAnswerError(f"the answer has {len(payload)} bytes, Lambda allows {MAX_ANSWER_BYTES}")
     try:
         answer = json.loads(payload)
     except ValueError as error:
-        raise InvalidAnswerError(f"the answer is no JSON: {error}") from error
+        raise InvalidAnswerError(f"the answer is not JSON: {error}") from error
     if not isinstance(answer, dict) or "statusCode" not in answer:
         return HttpAnswer(status=200, headers=((b"content-type", b"application/json"),), body=payload)
     status = answer["statusCode"]
-    # "The valid statusCode are within the range of 100 to 599"; 1xx cannot end a request, so it is no answer.
+    # "The valid statusCode are within the range of 100 to 599"; 1xx cannot end a request.
     if not isinstance(status, int) or isinstance(status, bool) or not 200 <= status <= 599:
         raise InvalidAnswerError(f"statusCode must be an integer from 200 to 599, not {status!r}")
     headers = _answer_headers(answer.get("headers"))
@@ -272,7 +272,7 @@ def _answer_headers(headers: Any) -> list[tuple[bytes, bytes]]:
     found: list[tuple[bytes, bytes]] = []
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name):
-            raise InvalidAnswerError(f"{name!r} is no header name")
+            raise InvalidAnswerError(f"{name!r} is not a header name")
         sent_name = f"x-amzn-Remapped-{name}" if name.lower() in _REMAPPED else name
         found.append((sent_name.encode(), _value(f"header {name}", value)))
     if not any(name.lower() == b"content-type" for name, _ in found):
@@ -305,4 +305,4 @@ def _answer_body(answer: dict[str, Any]) -> bytes:
     try:
         return base64.b64decode(body, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise InvalidAnswerError(f"isBase64Encoded is true and body is no base64: {error}") from error
+        raise InvalidAnswerError(f"isBase64Encoded is true and body is not base64: {error}") from error

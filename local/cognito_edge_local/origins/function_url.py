@@ -1,10 +1,10 @@
 """An AWS_IAM function URL on loopback: what AWS does between the internet and the function, as its documents say.
 
-One ASGI application per URL, in this order: the host is the URL's; the signature is right (``sigv4_check``); IAM allows
+One ASGI application per URL, in this order: the host is the URL's; the signature is right (``sigv4``); IAM allows
 both actions (``iam``); the function gets its payload-2.0 event and its payload becomes the answer (``function_event``).
 Callers get AWS's words and nothing else; the console gets the reason.
 
-Source: platform facts section 3; Lambda Developer Guide, "Control access to Lambda function URLs".
+Source: Lambda Developer Guide, "Control access to Lambda function URLs".
 """
 
 import asyncio
@@ -66,7 +66,7 @@ class Visit:
         event: What the function was given; None when it did not run.
         steps: Milliseconds of each step that went well, in order: target, signature, permission, event, function.
         answer: What the caller got.
-        why: The reason of a refusal, as on the console; empty when all went well.
+        why: The reason of a refusal, as on the console; empty without one.
     """
 
     request_id: str
@@ -115,10 +115,7 @@ def _json(key: str, message: str | None) -> bytes:
 
 
 class FunctionUrlDoor:
-    """The door of one function URL, an ASGI application.
-
-    A class because ASGI calls it once for each request; it keeps nothing from one request to the next.
-    """
+    """The door of one function URL, an ASGI application; it keeps nothing from one request to the next."""
 
     def __init__(
         self,
@@ -224,7 +221,7 @@ class FunctionUrlDoor:
 
         Steps:
             1. The request is for this URL, and is one that a function URL takes.
-            2. Somebody known signed it.
+            2. A known caller signed it.
             3. IAM allows both actions.
             4. The event is small enough.
             5. The function runs, and its payload becomes the answer.
@@ -267,7 +264,7 @@ class FunctionUrlDoor:
         port = (scope.get("server") or ("", 0))[1]
         hosts = (self._url_host, f"127.0.0.1:{port}", f"localhost:{port}")
         if request.values(b"host") not in [[host.encode()] for host in hosts]:
-            # What AWS answers for a host that is no function URL (a trace of 2025-06-29).
+            # What AWS answers for a host that is not a function URL's (a trace of 2025-06-29).
             raise _RefusedError(
                 403,
                 ACCESS_DENIED,
@@ -306,7 +303,7 @@ class FunctionUrlDoor:
         except SignatureRefusedError as refused:
             why = refused.why
             if refused.authorization is not None and refused.credential is not None:
-                # Some hundred trial signatures, and hashes of the body: not in the event loop.
+                # Up to a thousand trial signatures, and hashes of the body: not in the event loop.
                 why += "\n  " + (
                     await asyncio.to_thread(explain, request, refused.authorization, refused.credential, hosts)
                 )
@@ -327,7 +324,7 @@ class FunctionUrlDoor:
                 asyncio.to_thread(self._policies.resource_statements, self._function_arn),
             )
         except PolicyReadError as error:
-            # An outage is no decision: neither access nor "forbidden".
+            # An outage decides nothing: neither access nor "forbidden".
             raise _RefusedError(
                 500, "ServiceException", _json("Message", "Internal Server Error"), str(error)
             ) from error
@@ -341,7 +338,7 @@ class FunctionUrlDoor:
             self._console(f"function URL {self._function_name}: {note}")
 
     def _identity_statements(self, credential: Credential) -> list[Statement]:
-        # A service's role is in an account of AWS's own; nothing of it can be read, and nothing of it counts.
+        # A service's role is in an account of AWS's own: it cannot be read, and does not count.
         return [] if credential.service else self._policies.identity_statements(credential)
 
     def _decide(
@@ -367,7 +364,7 @@ class FunctionUrlDoor:
             "aws:ResourceAccount": self._account_id,
             "aws:SourceIp": source_ip,
             "aws:UserAgent": None if user_agent is None else show(user_agent),
-            # Known to be absent: a role calls, not a service on behalf of a resource, and there is no organisation.
+            # Known to be absent: a role calls, not a service on behalf of a resource, and without an organisation.
             "aws:SourceArn": None,
             "aws:SourceAccount": None,
             "aws:PrincipalServiceName": None,
@@ -375,7 +372,7 @@ class FunctionUrlDoor:
             "lambda:EventSourceToken": None,
         }
         if credential.service is not None:
-            # On whose behalf a service calls it says in headers, which its signature covers. From anybody else they are
+            # A service says on whose behalf it calls, in headers that its signature covers. From other callers they are
             # headers like any other.
             common |= {
                 "aws:PrincipalArn": None,
@@ -387,7 +384,7 @@ class FunctionUrlDoor:
                 "aws:SourceArn": _ascii(request.header(b"x-amz-source-arn")),
                 "aws:SourceAccount": _ascii(request.header(b"x-amz-source-account")),
             }
-        # Each action knows its own key alone: a grant of one action under the other's condition is no grant.
+        # Each action knows its own key alone: a grant of one action under the other's condition grants nothing.
         contexts: dict[str, dict[str, str | None]] = {
             "lambda:InvokeFunctionUrl": {
                 "lambda:FunctionUrlAuthType": "AWS_IAM",
@@ -431,7 +428,7 @@ class FunctionUrlDoor:
         try:
             result = await self._invoke(self._function_name, event)
         except Exception as error:
-            # Whatever it is, it happened between the door and the function; the caller may learn that, and no more.
+            # Any error here happened between the door and the function; the caller may learn that, and no more.
             raise _bad_gateway(f"the function could not be invoked: {type(error).__name__}: {error}") from error
         if result.function_error is not None:
             raise _bad_gateway(f"the function failed ({result.function_error}): {show(result.payload[:2000])}")

@@ -1,4 +1,4 @@
-"""A small honest IAM evaluator: may this principal do this action on this resource? What it does not know, it denies.
+"""A small IAM evaluator: may this principal do this action on this resource? It denies what it does not know.
 
 Source: IAM User Guide, "Policy evaluation logic" and "IAM JSON policy elements" (Effect, Principal, Action, Resource,
 Condition operators). Not evaluated: service control policies, permissions boundaries, session policies, policy
@@ -116,18 +116,10 @@ def evaluate(request: AccessRequest, *, identity: Sequence[Statement], resource:
     }
     if request.account_id == request.resource_account_id:  # (2)
         direct = [s for s in allowing["resource policy"] if not _only_names_account(s, request)]
-        if allowing["identity policy"] or direct:
-            side, by = (
-                ("identity policy", allowing["identity policy"])
-                if allowing["identity policy"]
-                else (
-                    "resource policy",
-                    direct,
-                )
-            )
-            return Decision(
-                allowed=True, reason=f"{request.action} is allowed by {_name(by[0])} of the {side}", notes=tuple(notes)
-            )
+        for side, by in (("identity policy", allowing["identity policy"]), ("resource policy", direct)):
+            if by:
+                reason = f"{request.action} is allowed by {_name(by[0])} of the {side}"
+                return Decision(allowed=True, reason=reason, notes=tuple(notes))
         return Decision(
             allowed=False,
             reason=f"neither the caller's identity policy nor the resource policy allows {request.action} "
@@ -256,7 +248,7 @@ def _service_principals(principal: Any) -> list[str]:
 
 
 def _aws_principals(principal: Any) -> list[str]:
-    """Return the AWS principals that a Principal element names; federations are nobody here."""
+    """Return the AWS principals that a Principal element names; federations are left out."""
     if principal == "*":
         return ["*"]
     if isinstance(principal, dict):
@@ -296,7 +288,7 @@ def _ip_in(network: str, address: str) -> bool:
     try:
         return ipaddress.ip_address(address) in ipaddress.ip_network(network, strict=False)
     except ValueError as error:
-        raise _UnknownError(f"{network!r} is no address range") from error
+        raise _UnknownError(f"{network!r} is not an address range") from error
 
 
 _OPERATORS: dict[str, Callable[[str, str], bool]] = {
@@ -322,7 +314,7 @@ _NEGATED = {
 def _conditions_match(block: Mapping[str, Mapping[str, Any]], context: Mapping[str, str | None]) -> bool:
     """Evaluate a Condition block: operators and keys are ANDed, the values of one key ORed.
 
-    Every operator is looked at before the answer, so that an unknown one is noticed even beside one that is false.
+    Every operator is evaluated, so that an unknown one is noticed even beside one that is false.
     """
     known = {key.lower(): value for key, value in context.items()}
     results = [

@@ -25,8 +25,8 @@ class Credential:
         role_name: The role's name, without its path.
         account_id: Twelve digits.
         role_id: IAM's ``AROA…`` id of the role; derived from the role's ARN where it is not given.
-        service: The service principal that the key stands for, such as ``cloudfront.amazonaws.com``; None for a role of
-            somebody's. A service has no policies of its own: the resource's alone decide.
+        service: The service principal that the key stands for, such as ``cloudfront.amazonaws.com``; None for a role.
+            A service has no policies of its own: the resource's alone decide.
     """
 
     access_key_id: str
@@ -51,7 +51,7 @@ class Credential:
 
 
 def _derived_role_id(account_id: str, role_name: str) -> str:
-    """Return a stable id of IAM's form (``AROA`` and 17 of A-Z2-7) for a role whose own id nobody told."""
+    """Return a stable id of IAM's form (``AROA`` and 17 of A-Z2-7) for a role whose own id was not given."""
     digest = hashlib.sha256(f"{account_id}/{role_name}".encode()).digest()
     return "AROA" + base64.b32encode(digest).decode()[:17]
 
@@ -60,7 +60,7 @@ class CredentialDirectory(Protocol):
     """Finds the credential that an access key id names."""
 
     def lookup(self, access_key_id: str) -> Credential | None:
-        """Return the credential, or None where nobody has that key."""
+        """Return the credential, or None if the key is unknown."""
         ...
 
 
@@ -89,10 +89,7 @@ class PolicyReadError(Exception):
 
 
 class StaticCredentials:
-    """A registry of access keys, filled by whoever hands the keys out.
-
-    The launcher adds the edge role's temporary credentials here at the moment it gives them to the edge process.
-    """
+    """The access keys that are known; the edge role's are added before the edge process gets them."""
 
     def __init__(self, credentials: Iterable[Credential] = ()) -> None:
         self._by_key = {credential.access_key_id: credential for credential in credentials}
@@ -134,8 +131,8 @@ class StaticPolicies:
 class IamPolicies:
     """Policies as IAM and Lambda answer them, kept for a few seconds.
 
-    A class for its cache: without one every request would cost half a dozen API calls. It is short, so that a
-    changed policy shows at the next request a person makes, as on AWS.
+    Without the cache every request would cost half a dozen API calls. Its lifetime is short, so that a changed policy
+    shows at the next request a person makes, as on AWS.
     """
 
     def __init__(
@@ -189,7 +186,7 @@ class IamPolicies:
             except PolicyReadError:
                 raise
             except Exception as error:
-                # boto3's errors have no base class that a caller without boto3 could name; each means "not read".
+                # Any error means "not read".
                 raise PolicyReadError(f"policies of {kind} {name} could not be read: {error}") from error
             self._kept[(kind, name)] = (self._clock(), statements)
             return statements

@@ -5,7 +5,7 @@ Lambda Developer Guide, "Invoking Lambda function URLs". Nothing is shared with 
 that share a canonicaliser agree about their mistakes.
 
 AWS does not publish what a function URL does with ``//``, dot segments, a literal ``+``, ``;``, lower-case escapes or a
-name without ``=``. Each of these has two plausible readings (`Reading`); a request is accepted only if every reading
+name without ``=``. Each of these has two plausible readings (``Reading``); a request is accepted only if every reading
 gives the same canonical request, so that what passes here passes under any of them.
 """
 
@@ -44,7 +44,7 @@ _AMZ_DATE = re.compile(rb"[0-9]{8}T[0-9]{6}Z")
 
 
 class SignatureRefusedError(Exception):
-    """The request is not admitted; carries AWS's answer for the caller and the whole truth for the console.
+    """The request is not admitted; carries AWS's answer for the caller and the full reason for the console.
 
     Attributes:
         error_type: What goes into ``x-amzn-ErrorType``.
@@ -99,7 +99,7 @@ class Authorization:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedCaller:
-    """Who signed the request; only `verify` makes one.
+    """Who signed the request; only ``verify`` makes one.
 
     Attributes:
         credential: The key that signed.
@@ -150,7 +150,7 @@ def parse_authorization(value: bytes) -> Authorization:
     if len(credential) != 5 or not re.fullmatch(rb"\w{1,128}", credential[0]):
         raise _incomplete(
             "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term.",
-            f"the credential has {len(credential)} parts, or an access key id that is none",
+            f"the credential has {len(credential)} parts, or a malformed access key id",
         )
     if credential[4] != b"aws4_request":
         raise SignatureRefusedError(
@@ -467,9 +467,7 @@ def verify(
     amz_date = _check_date(request, now)  # (2)
     _check_signed_headers(request, authorization)  # (3)
     _check_scope(authorization, amz_date, region, service)  # (4)
-    credential = lookup(authorization.access_key_id)  # (5)
-    _check_key(request, authorization, credential)
-    assert credential is not None  # noqa: S101 - _check_key refused it otherwise; for the type checker
+    credential = _known_key(request, lookup(authorization.access_key_id), authorization.access_key_id)  # (5)
     _check_payload_hash(request, authorization, credential)  # (6)
 
     def mismatch(why: str) -> SignatureRefusedError:
@@ -506,7 +504,7 @@ def _check_date(request: WireRequest, now: float) -> bytes:
         raise _incomplete(
             "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. "
             "Authorization=AWS4-HMAC-SHA256",
-            "there is no x-amz-date header",
+            "the x-amz-date header is missing",
         )
     sent = _seconds(amz_date)
     if sent is None:
@@ -589,11 +587,9 @@ def _check_scope(authorization: Authorization, amz_date: bytes, region: str, ser
         )
 
 
-def _check_key(request: WireRequest, authorization: Authorization, credential: Credential | None) -> None:
+def _known_key(request: WireRequest, credential: Credential | None, access_key_id: str) -> Credential:
     if credential is None:
-        raise SignatureRefusedError(
-            INVALID_SIGNATURE, INVALID_TOKEN, f"nobody has the access key {authorization.access_key_id}"
-        )
+        raise SignatureRefusedError(INVALID_SIGNATURE, INVALID_TOKEN, f"the access key {access_key_id} is unknown")
     token = request.header(b"x-amz-security-token")
     if credential.session_token is None:
         fits = token is None
@@ -607,6 +603,7 @@ def _check_key(request: WireRequest, authorization: Authorization, credential: C
         )
     if not fits:
         raise SignatureRefusedError(INVALID_SIGNATURE, INVALID_TOKEN, why)
+    return credential
 
 
 def _check_payload_hash(request: WireRequest, authorization: Authorization, credential: Credential) -> None:

@@ -10,8 +10,8 @@ from functools import cached_property
 class WireRequest:
     """One request, byte for byte.
 
-    A class, because the signature check, the diagnosis and the event all have to look at the same bytes; a decoded
-    form that two of them decode differently is the commonest cause of "signature does not match".
+    The signature check, the diagnosis and the event look at the same bytes: two decoders that disagree are the commonest
+    cause of "signature does not match".
 
     Attributes:
         method: As sent, e.g. ``b"GET"``.

@@ -1,4 +1,4 @@
-"""What the twin, the edge's log and the door saw of one request -> the parts of its record, without secrets  pure."""
+"""Turn what the twin, the edge's log and the door saw of one request into the parts of its record, without secrets."""
 
 import datetime as dt
 import hashlib
@@ -12,12 +12,12 @@ from cognito_edge_local.origins.principals import Credential
 from cognito_edge_local.origins.sigv4 import SignatureRefusedError, canonical_request, parse_authorization, show
 from cognito_edge_local.origins.wire import WireRequest
 
-from .redaction import DOTS, MAX_VALUE, Redaction, function_event, is_shown, structure, text_of
+from .redaction import DOTS, MAX_VALUE_CHARS, Redaction, function_event, is_shown, structure, text_of
 
 Record = dict[str, Any]
 
-# The edge's steps in order, as its log names them, and what each one decides. "keys" is logged only for tokens that were
-# not seen before.
+# The edge's steps in order, as its log names them, and what each one decides. It logs "keys" only for tokens that it has not
+# seen before.
 EDGE_STEPS = {
     "configuration": "parameters and policy",
     "rule": "path and query in canonical form, and their rule",
@@ -33,7 +33,7 @@ _DOOR_STEPS = {
     "function": "the function runs",
 }
 _OWN_FIELDS = ("time", "decision", "code", "rule", "client_id", "sub_hash", "reason", "ignored_token", "claims_omitted")
-# As `origins/sigv4_explain.py` lays them out.
+# As ``origins/sigv4_explain.py`` lays them out.
 _CANONICAL_TITLES = (
     "theirs, by their signature",
     "The canonical request, from the wire:",
@@ -50,8 +50,8 @@ def step(where: str, what: str, verdict: str, ms: float | None = None, note: str
     Args:
         where: Who looked: CloudFront, edge, function URL, function.
         what: At what.
-        verdict: `passed`, `refused`, `failed`, or `answered`.
-        ms: Milliseconds it took; None where nobody measured.
+        verdict: ``passed``, ``refused``, ``failed``, or ``answered``.
+        ms: Milliseconds it took; None if not measured.
         note: One sentence more.
     """
     return {"where": where, "what": what, "verdict": verdict, "ms": None if ms is None else round(ms, 3), "note": note}
@@ -70,7 +70,7 @@ def iso(seconds: float) -> str:
 # --- the twin ---------------------------------------------------------------------------------------------------------
 
 
-def of_exchange(exchange: Exchange) -> Record:
+def parts_of_exchange(exchange: Exchange) -> Record:
     """Return what the twin saw: what arrived, what left the edge, the answer."""
     redaction = Redaction()
     viewer = exchange.viewer
@@ -106,7 +106,7 @@ def of_exchange(exchange: Exchange) -> Record:
 def _twin_steps(exchange: Exchange, problem: str) -> list[Record]:
     if not exchange.pattern:
         return [step("CloudFront", "the request itself", "refused", note=problem)]
-    steps = [step("CloudFront", f"behaviour {exchange.pattern}", "passed")]
+    steps = [step("CloudFront", f"behavior {exchange.pattern}", "passed")]
     if exchange.answered_by == "cloudfront" and problem:
         steps.append(step("CloudFront", "CloudFront's own rules", "refused", note=problem))
     return steps
@@ -115,8 +115,8 @@ def _twin_steps(exchange: Exchange, problem: str) -> list[Record]:
 # --- the edge function ------------------------------------------------------------------------------------------------
 
 
-def of_line(line: Mapping[str, Any]) -> Record:
-    """Return what a line of the edge's log says (contract C8); it holds no secrets, and is cut to size all the same."""
+def parts_of_line(line: Mapping[str, Any]) -> Record:
+    """Return what a line of the edge's log says (contract C8). It holds no secrets, but is cut to size."""
     redaction = Redaction()
     fields = {name: _plain(line[name]) for name in _OWN_FIELDS if name in line}
     cache = {str(name): _plain(state) for name, state in _mapping(line.get("cache")).items()}
@@ -155,7 +155,7 @@ def event_of_line(line: Mapping[str, Any]) -> Record:
     return {
         "time": str(line.get("time", "")),
         "method": "",
-        "path": f"edge: {what[:MAX_VALUE]}",
+        "path": f"edge: {what[:MAX_VALUE_CHARS]}",
         "status": None,
         "code": str(line.get("event", "")),
         "decision": str(line.get("level", "")),
@@ -167,7 +167,7 @@ def event_of_line(line: Mapping[str, Any]) -> Record:
 # --- the door ---------------------------------------------------------------------------------------------------------
 
 
-def of_visit(visit: Visit) -> Record:
+def parts_of_visit(visit: Visit) -> Record:
     """Return what the function URL saw: canonical request, verdicts, the event, the answer."""
     redaction = Redaction()
     door: Record = {"status": visit.status, "request_id": visit.request_id, "ms": round(visit.duration_ms, 1)}
@@ -193,10 +193,10 @@ def of_visit(visit: Visit) -> Record:
 
 
 def _explained(why: str, signed_headers: list[str]) -> str:
-    """Return an explanation in which the canonical requests (`origins/sigv4_explain.py`) have no values that are secrets.
+    """Return an explanation in which the canonical requests (``origins/sigv4_explain.py``) have no values that are secrets.
 
-    They repeat the query and every signed header, encoded anew and cut to columns: what was masked elsewhere would not be
-    found in them again. Rows are told by their place: method, path, query, one for each signed header.
+    They repeat the query and every signed header, encoded anew and cut to columns: a search for what was masked elsewhere
+    would miss it there. A row is known by its place: method, path, query, one for each signed header.
     """
     before, found, after = next(
         (parts for title in _CANONICAL_TITLES if (parts := why.partition(title))[1]), (why, "", "")
@@ -225,7 +225,7 @@ def _masked_row(row: str, name: str) -> str:
     return row[:4] + "".join(f"{column:<{_SECOND_COLUMN - 4}}" for column in hidden).rstrip()
 
 
-def direct_call(visit: Visit) -> Record:
+def direct_call_summary(visit: Visit) -> Record:
     """Return the summary of a call that did not come through CloudFront."""
     request = visit.request
     return {
@@ -241,7 +241,7 @@ def direct_call(visit: Visit) -> Record:
 
 
 def _note_credential(credential: Credential, redaction: Redaction) -> None:
-    # Nothing shown should hold them; should anything ever, it is taken out.
+    # Nothing shown should hold them; if anything ever does, it is taken out.
     for secret in (credential.secret_access_key, credential.session_token or ""):
         redaction.header("x-secret", secret)
 
@@ -256,7 +256,7 @@ def _door_steps(visit: Visit) -> list[Record]:
 
 
 def _signature(request: WireRequest, redaction: Redaction) -> Record:
-    """Return the canonical request and the string to sign, by the documented reading; empty if nobody signed."""
+    """Return the canonical request and the string to sign, by the documented reading; empty without a signature."""
     value = request.header(b"authorization") or b""
     redaction.header("authorization", text_of(value))
     try:
@@ -283,8 +283,8 @@ def _signature(request: WireRequest, redaction: Redaction) -> Record:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, str):
-        return Redaction().text(value)[: 2 * MAX_VALUE]
-    return value if isinstance(value, (bool, int, float)) or value is None else json.dumps(value)[:MAX_VALUE]
+        return Redaction().text(value)[: 2 * MAX_VALUE_CHARS]
+    return value if isinstance(value, (bool, int, float)) or value is None else json.dumps(value)[:MAX_VALUE_CHARS]
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

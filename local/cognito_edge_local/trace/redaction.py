@@ -1,8 +1,8 @@
-"""Take the secrets out of what a request carried, so that the rest can be shown and kept  pure.
+"""Take the secrets out of what a request carried, so that the rest can be shown and kept.
 
-By an allow-list where a name says what a value is: a header that is not known to be harmless is shown by its size alone,
-and so is every body. Of a query only its structure stays (names, separators, escapes of what is no letter), which is what
-signatures break on. Then every value that was masked is looked for in all other texts.
+An allow-list of names decides: any other header is shown by its size alone, and so is every body. Only the structure of a
+query stays (names, separators, escapes of what is not a letter): signatures break on it. Then every value that was masked is
+looked for in all other texts.
 """
 
 import base64
@@ -11,17 +11,19 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote_plus
 
+from cognito_edge_local.launcher.console import masked, without_tokens
+
 Headers = Iterable[tuple[bytes, bytes]]
 
 DOTS = "···"
 """What stands for letters and digits of a query's values."""
-MAX_VALUE = 400
+MAX_VALUE_CHARS = 400
 """The most characters of one value."""
-MAX_TEXT = 8_000
+MAX_TEXT_CHARS = 8_000
 """The most characters of an explanation."""
 MAX_HEADERS = 100
-_SHORTEST_SECRET = 6
-_SHORTEST_QUERY_VALUE = 3
+_SHORTEST_SECRET_CHARS = 6
+_SHORTEST_QUERY_VALUE_CHARS = 3
 
 _SHOWN = frozenset(
     """
@@ -39,18 +41,11 @@ _SHOWN = frozenset(
     x-content-type-options x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto x-frame-options
     """.split()  # noqa: SIM905 - a list this long reads best as text
 )
-"""Headers whose values are no secrets. x-cognito-claims is not among them: it is the token's middle part over again."""
+"""Headers whose values are not secrets. x-cognito-claims is left out: it repeats the token's middle part."""
 _SHOWN_PREFIXES = ("cloudfront-", "sec-ch-ua")
 _URLS = frozenset({"location", "referer", "content-location"})
 
-# Whatever stands before or behind: a JWT, a SigV4 signature, an access key's id, credentials of an HTTP scheme.
-_TOKENS = re.compile(
-    r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,4}"
-    r"|(?i:signature=[0-9a-f]{16,})"
-    r"|\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b"
-    r"|(?i:\b(?:bearer|basic)\s+[A-Za-z0-9._~+/=-]{16,})"
-)
-# Escapes of what is neither letter nor digit stay; everything else that is one is a run to be taken out.
+# Escapes of what is neither letter nor digit stay; runs of letters and digits, escaped or not, are taken out.
 _PLAIN = re.compile(
     r"(?P<kept>%(?:[0-2][0-9a-f]|3[a-f]|40|5[b-e]|60|7[b-f]))"
     r"|(?:[a-z0-9_\u0080-\u00b6\u00b8-\u2025\u2027-\U0010ffff]|%(?:3[0-9]|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9a]|[89a-f][0-9a-f]))+",
@@ -58,17 +53,8 @@ _PLAIN = re.compile(
 )
 
 
-def masked(size: int) -> str:
-    """Return what stands for a secret of *size* bytes.
-
-    >>> masked(1012)
-    '[masked, 1,012 bytes]'
-    """
-    return f"[masked, {size:,} byte{'' if size == 1 else 's'}]"
-
-
 def text_of(raw: bytes) -> str:
-    """Decode wire bytes for people; what is not UTF-8 is shown as ISO-8859-1."""
+    """Decode wire bytes for people: as ISO-8859-1 if they are not UTF-8."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
@@ -85,11 +71,11 @@ def query_structure(query: str) -> str:
     for pair in query.split("&"):
         name, equals, value = pair.partition("=")
         pairs.append(_cut(without_tokens(name)) + equals + structure(value))
-    return _cut("&".join(pairs), MAX_TEXT)
+    return _cut("&".join(pairs), MAX_TEXT_CHARS)
 
 
 def structure(text: str) -> str:
-    """Return a text with letters and digits taken out, whatever is a name or a value in it.
+    """Return a text with letters and digits taken out, of names and values alike.
 
     >>> structure("…cret%20word&token=abc")
     '…···%20···&···=···'
@@ -98,7 +84,7 @@ def structure(text: str) -> str:
 
 
 def is_shown(name: str) -> bool:
-    """Say whether a header's value is no secret, by its lower-case name."""
+    """Say by a header's lower-case name whether its value may be shown."""
     return name in _SHOWN or name.startswith(_SHOWN_PREFIXES)
 
 
@@ -114,23 +100,14 @@ def url_structure(url: str) -> str:
     return _cut(without_tokens(place)) + mark + query_structure(query) + (hash_ + DOTS if hash_ else "")
 
 
-def without_tokens(text: str) -> str:
-    """Return a text in which nothing has the form of a token, a signature or a key.
-
-    >>> without_tokens("see eyJhbGciOiJSUzI1NiJ9.e30.c2ln here")
-    'see [masked, 29 bytes] here'
-    """
-    return _TOKENS.sub(lambda found: masked(len(found[0])), text)
-
-
-def _cut(text: str, limit: int = MAX_VALUE) -> str:
+def _cut(text: str, limit: int = MAX_VALUE_CHARS) -> str:
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters)"
 
 
 class Redaction:
     """Masks one request's parts and remembers what it masked, to find it again in texts that repeat it.
 
-    A class for that memory, which must not outlive the request's record.
+    That memory must not outlive the request's record.
     """
 
     def __init__(self) -> None:
@@ -141,7 +118,7 @@ class Redaction:
         return f"Redaction({len(self._secrets)} secrets)"
 
     def headers(self, headers: Headers) -> list[list[str]]:
-        """Return names and values, those of unknown names masked; at most `MAX_HEADERS`."""
+        """Return names and values, those of unknown names masked; at most ``MAX_HEADERS``."""
         shown = [[_cut(text_of(name), 200), self.header(text_of(name), text_of(value))] for name, value in headers]
         more = len(shown) - MAX_HEADERS
         return shown if more <= 0 else [*shown[:MAX_HEADERS], ["…", f"{more} more"]]
@@ -158,7 +135,7 @@ class Redaction:
         if lower in {"authorization", "proxy-authorization"}:
             scheme, blank, credentials = value.partition(" ")
             self._note(credentials or scheme)
-            self._secrets.update(part for part in credentials.split(".") if len(part) > _SHORTEST_SECRET)
+            self._secrets.update(part for part in credentials.split(".") if len(part) > _SHORTEST_SECRET_CHARS)
             known = scheme.lower() in {"bearer", "basic", "digest", "aws4-hmac-sha256"}
             return f"{scheme} {masked(len(credentials.encode()))}" if known and blank else masked(size)
         if lower in {"cookie", "set-cookie"}:
@@ -176,7 +153,7 @@ class Redaction:
                 self._note(name)
             shown.append(f"{_cut(without_tokens(name), 80)}={masked(len(content))}" if equals else masked(len(name)))
         attributes = [] if several else [crumb.strip() for crumb in crumbs[1:]]
-        return _cut("; ".join([*shown, *map(without_tokens, attributes)]), MAX_TEXT)
+        return _cut("; ".join([*shown, *map(without_tokens, attributes)]), MAX_TEXT_CHARS)
 
     def query(self, query: str) -> str:
         """Return a query's structure."""
@@ -187,10 +164,10 @@ class Redaction:
         """Remember a query's values, for texts that quote them."""
         for pair in query.split("&"):
             value = pair.partition("=")[2]
-            self._query_values.update(v for v in (value, unquote_plus(value)) if len(v) >= _SHORTEST_QUERY_VALUE)
+            self._query_values.update(v for v in (value, unquote_plus(value)) if len(v) >= _SHORTEST_QUERY_VALUE_CHARS)
 
     def path(self, path: str) -> str:
-        """Return a path; it is what log lines and the console show too, less anything of a token's form."""
+        """Return a path, as log lines and the console show it too, without what has a token's form."""
         return _cut(without_tokens(path), 2_048)
 
     def body(self, body: bytes, content_type: str = "") -> dict[str, Any]:
@@ -201,7 +178,7 @@ class Redaction:
         """Return an explanation, cut, with everything that was masked so far taken out of it."""
         for value in sorted(self._query_values, key=len, reverse=True):
             text = text.replace(value, DOTS)
-        return _cut(self._scrubbed(without_tokens(text)), MAX_TEXT)
+        return _cut(self._scrubbed(without_tokens(text)), MAX_TEXT_CHARS)
 
     def scrub(self, value: Any) -> Any:
         """Return a record without any secret that was masked in one place and repeated in another."""
@@ -214,7 +191,7 @@ class Redaction:
         return value
 
     def _note(self, secret: str) -> None:
-        if len(secret) >= _SHORTEST_SECRET:
+        if len(secret) >= _SHORTEST_SECRET_CHARS:
             self._secrets |= {secret, unquote_plus(secret)}
 
     def _scrubbed(self, text: str) -> str:

@@ -247,7 +247,7 @@ function facts(record) {
     ["Time", record.time],
     ["Decision", decisionOf(record)],
     ["Answered by", record.answered_by],
-    ["Behaviour", record.arrived?.behavior],
+    ["Behavior", record.arrived?.behavior],
     ["Rule", edge.rule],
     ["User (hash of sub)", edge.sub_hash],
     ["Client", edge.client_id],
