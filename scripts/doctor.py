@@ -4,4 +4,4 @@
 from _environment import start
 
 if __name__ == "__main__":
-    start("cognito_edge_cli.doctor.command", requires=("boto3", "requests", "pybase64"))
+    start("doctor")

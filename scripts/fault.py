@@ -4,4 +4,4 @@
 from _environment import start
 
 if __name__ == "__main__":
-    start("cognito_edge_cli.fault", requires=("boto3", "requests"))
+    start("fault")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Put the static site into its bucket, with the right types and lifetimes and its `config.json`; or take it away."""
+"""Put the static site into its bucket, with the right types and lifetimes and its ``config.json``; or take it away."""
 
 from _environment import start
 
 if __name__ == "__main__":
-    start("cognito_edge_cli.site", requires=("boto3", "requests"))
+    start("site")

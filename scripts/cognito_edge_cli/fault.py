@@ -1,36 +1,41 @@
 """Break something of the running local system on purpose: keys, SSM, policy, credentials, clock; and mend it again."""
 
-import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+import click
 import requests
 
-from . import stack as _stack
-from .console import EXIT_OK, ScriptError, answer, run
+from . import stack
+from .console import Group, ScriptError, answer, printable
 
-# As `local/cognito_edge_local/emulator/faults.py` has them; the system has the last word, and says what it takes.
+# As ``local/cognito_edge_local/emulator/faults.py`` has them; the system has the last word, and says what it takes.
 KNOBS = {
     "jwks": ("ok", "down", "slow", "hang", "garbled", "empty", "partial"),
     "ssm": ("ok", "throttled", "slow", "hang", "error", "garbled", "denied"),
     "policy": ("ok", "broken"),
     "credentials": ("ok", "missing"),
 }
-HEALTHY = {**dict.fromkeys(KNOBS, "ok"), "clock": 0}
+_ACTIONS: dict[str, tuple[str, Mapping[str, object] | None]] = {
+    "rotate-keys": ("Give the user pool new signing keys.", {"keys": "rotate"}),
+    "restart-edge": ("Start the edge's processes anew.", {"edge": "restart"}),
+    "reset": ("Put everything right.", {**dict.fromkeys(KNOBS, "ok"), "clock": 0}),
+    "show": ("Say how everything stands.", None),
+}
 _TIMEOUT_S = 30.0  # a restart of the edge's processes takes about one
 
 EXAMPLES = """\
-examples:
-  python scripts/fault.py jwks down         the pool's keys cannot be read; partial: that of ID tokens is withdrawn
-  python scripts/fault.py ssm throttled     SSM answers ThrottlingException
-  python scripts/fault.py policy broken     somebody saved a policy with an error; `policy ok` puts the last one back
-  python scripts/fault.py credentials missing
-  python scripts/fault.py clock +240        the edge's clock is four minutes fast; `clock 0` sets it right
-  python scripts/fault.py rotate-keys       new keys; the old ones are gone, and get_token.py needs --force once
-  python scripts/fault.py restart-edge      the next request finds a cold edge, with nothing in its memory
-  python scripts/fault.py show              how everything stands, and how often the edge has asked
-  python scripts/fault.py reset             everything works again
+Examples:
+  cognito-edge fault jwks down           the pool's keys cannot be read; partial: that of ID tokens is withdrawn
+  cognito-edge fault ssm throttled       SSM answers ThrottlingException
+  cognito-edge fault policy broken       somebody saved a policy with an error; `policy ok` puts the last one back
+  cognito-edge fault credentials missing
+  cognito-edge fault clock +240          the edge's clock is four minutes fast; `clock 0` sets it right
+  cognito-edge fault rotate-keys         new keys; the old ones are gone, and the token command needs --force once
+  cognito-edge fault restart-edge        the next request finds a cold edge, with nothing in its memory
+  cognito-edge fault show                how everything stands, and how often the edge has asked
+  cognito-edge fault reset               everything works again
 
 The edge keeps what it has read: parameters for about a minute, keys for an hour. To see an outage at once, start cold
 (restart-edge), or run the system with short lifetimes:
@@ -40,22 +45,49 @@ The edge keeps what it has read: parameters for about a minute, keys for an hour
 """
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Do what *argv* (None: this process's own arguments) says and return the exit status."""
-    arguments = _parser().parse_args(argv)
+@click.group("fault", cls=Group, epilog=EXAMPLES)
+def fault() -> None:
+    """Break something of the running local system on purpose, and mend it again."""
 
-    def work() -> int:
-        for name, value in _call(arguments.changes(arguments)).items():
-            told = " ".join(f"{key}={count}" for key, count in value.items()) if isinstance(value, dict) else value
-            answer(f"{name}\t{told}")
-        return EXIT_OK
 
-    return run(work)
+def _add_knob(name: str, values: tuple[str, ...]) -> None:
+    @fault.command(name, help=f"{' | '.join(values)}.")
+    @click.argument("value", type=click.Choice(values))
+    def turn(value: str) -> None:
+        _turn({name: value})
+
+
+def _add_action(name: str, purpose: str, changes: Mapping[str, object] | None) -> None:
+    @fault.command(name, help=purpose)
+    def act() -> None:
+        _turn(changes)
+
+
+for _name, _values in KNOBS.items():
+    _add_knob(_name, _values)
+
+
+# A negative number is no option.
+@fault.command("clock", context_settings={"ignore_unknown_options": True})
+@click.argument("seconds", type=float)
+def _clock(seconds: float) -> None:
+    """SECONDS by which the edge's clock is fast (+) or slow (-)."""
+    _turn({"clock": seconds})
+
+
+for _name, (_purpose, _changes) in _ACTIONS.items():
+    _add_action(_name, _purpose, _changes)
+
+
+def _turn(changes: Mapping[str, object] | None) -> None:
+    for name, value in _call(changes).items():
+        told = " ".join(f"{key}={count}" for key, count in value.items()) if isinstance(value, dict) else value
+        answer(f"{printable(name)}\t{printable(told)}")
 
 
 def _call(changes: Mapping[str, object] | None) -> dict[str, Any]:
     """Turn knobs, or only look (None); return how they stand."""
-    file = _stack.LOCAL_FOLDER / "control.json"
+    file = stack.LOCAL_FOLDER / "control.json"
     try:
         control = json.loads(file.read_bytes())
         url, headers = f"{control['url']}/faults", {"Authorization": f"Bearer {control['secret']}"}
@@ -77,26 +109,3 @@ def _call(changes: Mapping[str, object] | None) -> dict[str, Any]:
     if found.status_code != requests.codes.ok:
         raise ScriptError(document.get("error") or f"The local system answered {found.status_code}. See its console.")
     return dict(document)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="fault.py", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(metavar="WHAT", required=True)
-    for name, values in KNOBS.items():
-        knob = commands.add_parser(name, help=" | ".join(values))
-        knob.add_argument("value", choices=values)
-        knob.set_defaults(changes=lambda arguments, name=name: {name: arguments.value})
-    clock = commands.add_parser("clock", help="SECONDS by which the edge's clock is fast (+) or slow (-)")
-    clock.add_argument("seconds", type=float, metavar="SECONDS")
-    clock.set_defaults(changes=lambda arguments: {"clock": arguments.seconds})
-    for name, purpose, changes in (
-        ("rotate-keys", "give the user pool new signing keys", {"keys": "rotate"}),
-        ("restart-edge", "start the edge's processes anew", {"edge": "restart"}),
-        ("reset", "put everything right", HEALTHY),
-        ("show", "say how everything stands", None),
-    ):
-        command = commands.add_parser(name, help=purpose)
-        command.set_defaults(changes=lambda _, changes=changes: changes)
-    return parser

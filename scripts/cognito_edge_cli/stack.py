@@ -1,10 +1,10 @@
-"""Where the system is: the local one's `.local/outputs.json`, or a deployed stack's outputs; and clients for it."""
+"""Where the system is: the local one's ``.local/outputs.json``, or a deployed stack's outputs; and clients for it."""
 
-import argparse
+import functools
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
+import click
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
@@ -24,33 +25,35 @@ if TYPE_CHECKING:  # the stubs are a development dependency
 DEFAULT_STACK = "CognitoEdgeGateway"
 # Lambda@Edge functions live in us-east-1, and the stack with them; --region is for parts that were moved.
 DEFAULT_REGION = "us-east-1"
-# `make run` with another --state-dir says so here; tests do.
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
-LOCAL_FOLDER = Path(os.environ.get("GATEWAY_STATE_DIR") or PROJECT_ROOT / ".local")
+_ROOT = Path(__file__).resolve().parents[2]
+CHECKOUT = _ROOT if (_ROOT / "scripts" / "cognito_edge_cli").is_dir() else None
+"""Folder of the repository; None where the package was installed from a wheel."""
+# ``make run`` with another --state-dir says so in the variable; tests do.
+LOCAL_FOLDER = Path(os.environ.get("GATEWAY_STATE_DIR") or (CHECKOUT or Path()) / ".local")
 EMULATOR_KEY = "test"
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
-# <region>_<id>; also keeps path separators out of the cache's file names.
+# <region>_<id>
 _USER_POOL_ID = re.compile(r"[a-z0-9-]+_[0-9A-Za-z]+")
 _CLIENT_ID = re.compile(r"[\w+]+", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """One running system, local or deployed, as the scripts see it.
+    """One running system, local or deployed, as the commands see it.
 
     Attributes:
         name: "local" or the CloudFormation stack's name; for messages.
-        user_pool_id: For example `us-east-1_AbCdEfGhI`.
+        user_pool_id: For example ``us-east-1_AbCdEfGhI``.
         client_id: The public app client's id.
         hosted_ui: Base URL of the hosted UI, without a final slash; None where the stack does not say: the user pool of a
-            gateway in somebody's own app may be another stack's.
+            gateway in your own app may be another stack's.
         parameter_prefix: First part of the gateway's parameter names in SSM.
         parameter_region: AWS region of those parameters.
         distribution_id: The CloudFront distribution; None where the outputs do not say.
-        site_bucket: The S3 bucket of the static site; None where there is none, or the outputs do not say.
+        site_bucket: The S3 bucket of the static site; None where the outputs do not say.
         aws_endpoint_url: The emulator's URL; None means AWS itself.
-        aws_access_key_id: The emulator's root key; `test` is its constant, and others are secrets of that start.
+        aws_access_key_id: The emulator's root key; ``test`` is its constant, and others are secrets of that start.
         aws_secret_access_key: The same.
         profile: Name of the AWS profile to use; None means the SDK's own choice.
         username: The local system's demo user; None when deployed.
@@ -73,7 +76,7 @@ class Stack:
     password: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse ids that are none, and URLs that would carry a password or a token in clear text over a network."""
+        """Refuse ids of another form, and URLs that would carry a password or a token in clear text over a network."""
         if not _USER_POOL_ID.fullmatch(self.user_pool_id):
             raise ScriptError(
                 f"{self.name}: the user pool id should look like us-east-1_AbCdEfGhI, not {self.user_pool_id!r}."
@@ -98,7 +101,7 @@ class Stack:
         """
         if self.hosted_ui is None:
             raise ScriptError(
-                f"{self.name} has no output LoginUrl, so there is no telling where its users sign in. Sign in with"
+                f"{self.name} has no output LoginUrl, so that it does not say where its users sign in. Sign in with"
                 ' --username, or add the output to your app: cdk.CfnOutput(stack, "LoginUrl",'
                 ' value="https://<prefix>.auth.<region>.amazoncognito.com").'
             )
@@ -111,7 +114,7 @@ class Stack:
 
     @property
     def issuers(self) -> tuple[str, str]:
-        """The two forms that the `iss` of this pool's tokens may have.
+        """The two forms that the ``iss`` of this pool's tokens may have.
 
         Source: Amazon Cognito API, IssuerConfigurationType (ORIGINAL, UPDATED).
         """
@@ -131,14 +134,14 @@ class Stack:
         """Return the stack that *outputs* describe, where *names* and *optional* say what each field is called in them.
 
         Raises:
-            ScriptError: An output is missing, or is no text.
+            ScriptError: An output is missing, or is not text.
         """
         values = {attribute: _text(outputs.get(output)) for attribute, output in names.items()}
         bad = sorted(names[attribute] for attribute, value in values.items() if not value)
         if bad:
             raise ScriptError(
                 f"{name}: expected the outputs {', '.join(sorted(names.values()))}; missing or empty: {', '.join(bad)}."
-                " The scripts and the running system are of different versions: start or deploy it again."
+                " This command and the running system are of different versions: start or deploy it again."
             )
         values |= {
             attribute: text for attribute, output in (optional or {}).items() if (text := _text(outputs.get(output)))
@@ -148,32 +151,62 @@ class Stack:
         return cls(name=name, profile=profile, **values)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which system is meant."""
-    group = parser.add_argument_group("which system")
-    which = group.add_mutually_exclusive_group()
-    which.add_argument("--local", action="store_true", help="the one that `make run` started on this machine")
-    which.add_argument(
-        "--stack", metavar="NAME", help=f"the deployed CloudFormation stack NAME (default: {DEFAULT_STACK})"
-    )
-    group.add_argument("--region", help=f"the stack's AWS region (default: {DEFAULT_REGION})")
-    group.add_argument("--profile", help="the AWS profile to read the stack with (default: the SDK's own choice)")
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Which system the command line names.
 
-
-def find(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Stack:
-    """Return the system that the options of `add_arguments` name.
-
-    Raises:
-        ScriptError: It is not running, not deployed, or not what it should be.
-        SystemExit: The options contradict each other (status 2).
+    Attributes:
+        local: The one that runs on this machine.
+        stack: Name of a deployed CloudFormation stack; None: not given.
+        region: The stack's AWS region; None: not given.
+        profile: AWS profile to read the stack with; None: not given.
     """
-    if not arguments.local:
-        return _deployed(
-            arguments.stack or DEFAULT_STACK, region=arguments.region or DEFAULT_REGION, profile=arguments.profile
-        )
-    if arguments.region or arguments.profile:
-        parser.error("--region and --profile are for deployed stacks, not for --local")
-    return _local(LOCAL_FOLDER / "outputs.json")
+
+    local: bool
+    stack: str | None
+    region: str | None
+    profile: str | None
+
+    def __post_init__(self) -> None:
+        """Refuse options that contradict each other."""
+        if self.local and self.stack:
+            raise click.UsageError("--local and --stack contradict each other: give one of them.")
+        if self.local and (self.region or self.profile):
+            raise click.UsageError("--region and --profile are for deployed stacks, not for --local.")
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the command line names a system; without one, most commands take the default stack."""
+        return self.local or self.stack is not None
+
+    def find(self) -> Stack:
+        """Return the system.
+
+        Raises:
+            ScriptError: It is not running, not deployed, or not what it should be.
+        """
+        if self.local:
+            return _local(LOCAL_FOLDER / "outputs.json")
+        return _deployed(self.stack or DEFAULT_STACK, region=self.region or DEFAULT_REGION, profile=self.profile)
+
+
+def system_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say which system is meant; the command gets them as ``system``, a ``Choice``."""
+
+    @click.option("--local", is_flag=True, help="The system that `make run` started on this machine.")
+    @click.option("--stack", metavar="NAME", help=f"The deployed CloudFormation stack NAME (default: {DEFAULT_STACK}).")
+    @click.option("--region", metavar="REGION", help=f"The stack's AWS region (default: {DEFAULT_REGION}).")
+    @click.option(
+        "--profile", metavar="NAME", help="The AWS profile to read the stack with (default: the SDK's choice)."
+    )
+    @functools.wraps(command)
+    def with_system(
+        *arguments: Any, local: bool, stack: str | None, region: str | None, profile: str | None, **options: Any
+    ) -> Any:
+        system = Choice(local=local, stack=stack, region=region, profile=profile)
+        return command(*arguments, system=system, **options)
+
+    return with_system
 
 
 def sign_in_client(stack: Stack) -> "CognitoIdentityProviderClient":
@@ -198,7 +231,7 @@ def client(stack: Stack, service: str, region: str, **config: Any) -> Any:
         stack: Where to call.
         service: boto3's name of the service.
         region: AWS region.
-        config: Further fields of botocore's `Config`.
+        config: Further fields of botocore's ``Config``.
     """
     bounded = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "max_attempts": 3}, **config)
     if not stack.is_local:

@@ -1,36 +1,37 @@
 """Manage the people who may sign in: create, list, groups, disable, enable, delete."""
 
-import argparse
+import contextlib
 import secrets
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import click
 from botocore.exceptions import ClientError
 
-from . import stack as _stack
-from .console import EXIT_OK, Questions, ScriptError, answer, aws_code, aws_message, run, say
-from .stack import Stack
+from .console import Group, Questions, ScriptError, answer, aws_code, aws_message, printable, say
+from .stack import Choice, Stack, admin_client, system_options
 
 if TYPE_CHECKING:
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
     from mypy_boto3_cognito_idp.type_defs import AttributeTypeTypeDef
 
 EXAMPLES = """\
-examples:
-  python scripts/user.py create alice --email alice@example.com --group admins
-                                       prints a temporary password; she chooses her own when she first signs in
-  printf '%s\\n' "$PASSWORD" | python scripts/user.py create robot --password-stdin --permanent
-  python scripts/user.py groups alice  prints alice's groups
-  python scripts/user.py groups alice --add editors --remove admins
-  python scripts/user.py groups alice --set editors reviewers
-  python scripts/user.py disable alice
-  python scripts/user.py list --local
+Examples:
+  cognito-edge user create alice --email alice@example.com --group admins
+      prints a temporary password; she chooses her own when she first signs in
+  printf '%s\\n' "$PASSWORD" | cognito-edge user create robot --password-stdin --permanent
+  cognito-edge user groups alice
+      prints alice's groups
+  cognito-edge user groups alice --add editors --remove admins
+  cognito-edge user groups alice --set editors reviewers
+  cognito-edge user disable alice
+  cognito-edge user list --local
 
 Put --local, --stack, --region and --profile after the command. A deployed pool is managed with your own AWS
 credentials.
 
-exit status: 0 done; 1 refused or failed, with the reason on standard error; 2 wrong usage; 130 interrupted
+Exit status: 0 done; 1 refused or failed, with the reason on standard error; 2 wrong usage; 130 interrupted
 """
 
 # 20 characters of 59 are 117 bits; then one of each kind, for whatever the pool's password policy asks.
@@ -42,43 +43,30 @@ _SYMBOLS = "-_.+="
 PAGE = 60  # Cognito's largest
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Do what *argv* (None: this process's own arguments) says and return the exit status."""
-    parser = _parser()
-    arguments = parser.parse_args(argv)
-    _check_usage(parser, arguments)
+class UserPool:
+    """One pool's users and groups, in the words of these commands."""
 
-    def work() -> int:
-        stack = _stack.find(parser, arguments)
-        pool = UserPool(stack)
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self._client: CognitoIdentityProviderClient = admin_client(stack)
+
+    @contextlib.contextmanager
+    def naming(self, name: str) -> Iterator[None]:
+        """Turn AWS's "not found" into one that names the user, and what lists them."""
         try:
-            arguments.command(pool, arguments)
+            yield
         except ClientError as error:
             if aws_code(error) != "UserNotFoundException":
                 raise
             raise ScriptError(
-                f"There is no user {arguments.name} in {stack.name}'s pool. See `user.py list`."
+                f"There is no user {name} in {self.stack.name}'s pool. See `cognito-edge user list`."
             ) from None
-        return EXIT_OK
-
-    return run(work)
-
-
-class UserPool:
-    """One pool's users and groups, in the words of these commands.
-
-    A class because every call needs the same client and pool id.
-    """
-
-    def __init__(self, stack: Stack) -> None:
-        self.stack = stack
-        self._client: CognitoIdentityProviderClient = _stack.admin_client(stack)
 
     def create(self, name: str, *, email: str | None, email_verified: bool, password: str, permanent: bool) -> str:
         """Create the user and return the name that Cognito gave them (a pool that signs in by e-mail makes one up).
 
         Raises:
-            ScriptError: The name is taken, or the pool's rules do not like the password.
+            ScriptError: The name is taken, or the password breaks the pool's rules.
         """
         attributes: list[AttributeTypeTypeDef] = []
         if email is not None:
@@ -151,13 +139,13 @@ class UserPool:
             self._client.admin_add_user_to_group(UserPoolId=pool_id, Username=name, GroupName=group)
 
     def subject(self, name: str) -> str:
-        """Return the user's `sub`, which is what tokens and the policy's cut-offs call them."""
+        """Return the user's ``sub``, the name in tokens and in the policy's cut-offs."""
         user = self._client.admin_get_user(UserPoolId=self.stack.user_pool_id, Username=name)
         return next((a.get("Value", "") for a in user.get("UserAttributes", []) if a["Name"] == "sub"), "")
 
     def disable(self, name: str) -> None:
-        """Let *name* sign in no more, and refresh no more."""
-        # In this order: signed out first, they could sign in once more before they are disabled.
+        """End sign-ins and refreshes of *name*."""
+        # Disabled first: between a sign-out and that they could sign in once more.
         self._client.admin_disable_user(UserPoolId=self.stack.user_pool_id, Username=name)
         try:
             self._client.admin_user_global_sign_out(UserPoolId=self.stack.user_pool_id, Username=name)
@@ -187,84 +175,160 @@ class UserPool:
                 yield user.get("Username", ""), user.get("UserStatus", ""), state, attributes.get("email", "")
 
 
-def _create(pool: UserPool, arguments: argparse.Namespace) -> None:
-    password = temporary_password()
-    if arguments.password_stdin:
-        password = Questions(from_stdin=True).secret("Password")
-    pool.require_groups(arguments.group, create=arguments.create_groups)
-    name = pool.create(
-        arguments.name,
-        email=arguments.email,
-        email_verified=not arguments.email_unverified,
-        password=password,
-        permanent=arguments.permanent,
-    )
+@click.group("user", cls=Group, epilog=EXAMPLES)
+def user() -> None:
+    """Manage the users of the local or of a deployed user pool."""
+
+
+def _valid_name(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
+    if not text or len(text) > 128 or any(c.isspace() for c in text):
+        raise click.BadParameter("expected a name of 1 to 128 characters without spaces")
+    return text
+
+
+_name_argument = click.argument("name", callback=_valid_name)
+_create_groups_option = click.option("--create-groups", is_flag=True, help="Create groups that the pool does not have.")
+
+
+@user.command("create", short_help="create a user; prints a temporary password")
+@_name_argument
+@click.option("--email", help="Their address; counts as verified, since you vouch for it.")
+@click.option("--email-unverified", is_flag=True, help="Do not count the address as verified.")
+@click.option("--group", "groups", multiple=True, metavar="GROUP", help="May be given several times.")
+@_create_groups_option
+@click.option("--password-stdin", is_flag=True, help="The password is standard input's first line.")
+@click.option("--permanent", is_flag=True, help="With --password-stdin: they need not change it when they sign in.")
+@system_options
+def _create(
+    name: str,
+    *,
+    email: str | None,
+    email_unverified: bool,
+    groups: Sequence[str],
+    create_groups: bool,
+    password_stdin: bool,
+    permanent: bool,
+    system: Choice,
+) -> None:
+    """Create a user; prints a temporary password."""
+    if permanent and not password_stdin:
+        raise click.UsageError(
+            "--permanent needs --password-stdin: a printed password should not outlive the first sign-in."
+        )
+    pool = UserPool(system.find())
+    password = Questions(from_stdin=True).secret("Password") if password_stdin else temporary_password()
+    pool.require_groups(groups, create=create_groups)
+    name = pool.create(name, email=email, email_verified=not email_unverified, password=password, permanent=permanent)
     say(f"Created {name} in {pool.stack.name}'s pool.")
-    if not arguments.password_stdin:
+    if not password_stdin:
         # Before the groups: should those fail, the password of the user that now exists is not lost.
         say("Their temporary password, shown this once; the pool decides how long it is valid (7 days by default):")
         answer(password)
-    pool.change_groups(name, add=arguments.group, remove=())
-    if arguments.group:
-        say(f"In groups: {', '.join(arguments.group)}.")
+    pool.change_groups(name, add=groups, remove=())
+    if groups:
+        say(f"In groups: {', '.join(groups)}.")
 
 
-def _groups(pool: UserPool, arguments: argparse.Namespace) -> None:
-    have = pool.groups_of(arguments.name)
-    want = set(have)
-    if arguments.set is not None:
-        want = set(arguments.set)
-    want = (want | set(arguments.add)) - set(arguments.remove)
-    absent = sorted(set(arguments.remove) - set(have))
-    if absent:
-        raise ScriptError(f"Nothing was changed: {arguments.name} is not in {', '.join(absent)}.")
-    add, remove = sorted(want - set(have)), sorted(set(have) - want)
-    if add:
-        pool.require_groups(add, create=arguments.create_groups)
-    pool.change_groups(arguments.name, add=add, remove=remove)
-    if add or remove:
+@user.command("groups", short_help="print, and with options change, the groups of a user")
+@_name_argument
+@click.argument("groups", nargs=-1, metavar="[GROUP]...")
+@click.option("--add", multiple=True, metavar="GROUP", help="May be given several times.")
+@click.option("--remove", multiple=True, metavar="GROUP", help="May be given several times.")
+@click.option("--set", "replace", is_flag=True, help="The GROUPs after NAME and no others; without any, none at all.")
+@_create_groups_option
+@system_options
+def _groups(
+    name: str,
+    *,
+    groups: Sequence[str],
+    add: Sequence[str],
+    remove: Sequence[str],
+    replace: bool,
+    create_groups: bool,
+    system: Choice,
+) -> None:
+    """Print, and with options change, the groups of the user NAME."""
+    if groups and not replace:
+        raise click.UsageError(f"{groups[0]}: groups after the name go with --set; else use --add and --remove.")
+    if replace and (add or remove):
+        raise click.UsageError("--set says all groups; --add and --remove say changes: give one or the other.")
+    if both := set(add) & set(remove):
+        raise click.UsageError(f"--add and --remove both name {', '.join(sorted(both))}.")
+    pool = UserPool(system.find())
+    with pool.naming(name):
+        have = set(pool.groups_of(name))
+        if absent := sorted(set(remove) - have):
+            raise ScriptError(f"Nothing was changed: {name} is not in {', '.join(absent)}.")
+        want = set(groups) if replace else (have | set(add)) - set(remove)
+        gained, lost = sorted(want - have), sorted(have - want)
+        if gained:
+            pool.require_groups(gained, create=create_groups)
+        pool.change_groups(name, add=gained, remove=lost)
+    if gained or lost:
         say(
             "Changed. Tokens already handed out keep the old groups until they expire;"
-            " `get_token.py --force` signs in anew."
+            " `cognito-edge token --force` signs in anew."
         )
     for group in sorted(want):
-        answer(group)
+        answer(printable(group))
 
 
-def _disable(pool: UserPool, arguments: argparse.Namespace) -> None:
-    subject = pool.subject(arguments.name)
-    pool.disable(arguments.name)
+@user.command("disable", short_help="end a user's sign-ins, and sign them out")
+@_name_argument
+@system_options
+def _disable(name: str, *, system: Choice) -> None:
+    """End a user's sign-ins, and sign them out."""
+    pool = UserPool(system.find())
+    with pool.naming(name):
+        subject = pool.subject(name)
+        pool.disable(name)
     say(
-        f"{arguments.name} can neither sign in nor refresh any more. Tokens already handed out stay valid at the gateway"
+        f"{name} can neither sign in nor refresh any more. Tokens already handed out stay valid at the gateway"
         " until they expire (an hour by default, a day at most). To cut them off at once, add"
         f' "{subject}" to cut_off.sub in the policy ({pool.stack.parameter_prefix}/policy in SSM), which'
-        f" `python scripts/policy.py cut-off --sub {subject}` does."
+        f" `cognito-edge policy cut-off --sub {subject}` does."
     )
 
 
-def _enable(pool: UserPool, arguments: argparse.Namespace) -> None:
-    pool.enable(arguments.name)
-    say(f"{arguments.name} can sign in again. A cut-off in the policy, if there is one, stays.")
+@user.command("enable", short_help="let a disabled user sign in again")
+@_name_argument
+@system_options
+def _enable(name: str, *, system: Choice) -> None:
+    """Let a disabled user sign in again."""
+    pool = UserPool(system.find())
+    with pool.naming(name):
+        pool.enable(name)
+    say(f"{name} can sign in again. A cut-off in the policy, if there is one, stays.")
 
 
-def _delete(pool: UserPool, arguments: argparse.Namespace) -> None:
-    subject = pool.subject(arguments.name)
-    if not arguments.yes:
-        typed = Questions(from_stdin=False).text(f"This cannot be undone. Type {arguments.name} to delete them")
-        if typed != arguments.name:
-            raise ScriptError(f"Nothing was deleted: expected {arguments.name}, got {typed!r}.")
-    # Disabled first, so that refresh tokens end with the user under every reading of AWS's documentation.
-    pool.disable(arguments.name)
-    pool.delete(arguments.name)
+@user.command("delete", short_help="delete a user for good")
+@_name_argument
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@system_options
+def _delete(name: str, *, yes: bool, system: Choice) -> None:
+    """Delete a user for good."""
+    pool = UserPool(system.find())
+    with pool.naming(name):
+        subject = pool.subject(name)
+        if not yes:
+            typed = Questions(from_stdin=False).text(f"This cannot be undone. Type {name} to delete them")
+            if typed != name:
+                raise ScriptError(f"Nothing was deleted: expected {name}, got {typed!r}.")
+        # Disabled first, so that refresh tokens end with the user under every reading of AWS's documentation.
+        pool.disable(name)
+        pool.delete(name)
     say(
-        f"Deleted {arguments.name}. Tokens already handed out stay valid at the gateway until they expire; the policy's"
+        f"Deleted {name}. Tokens already handed out stay valid at the gateway until they expire; the policy's"
         f' cut_off.sub with "{subject}" ends them at once.'
     )
 
 
-def _list(pool: UserPool, _arguments: argparse.Namespace) -> None:
-    for fields in pool.users():
-        answer("\t".join(fields))
+@user.command("list", short_help="print name, status, enabled or disabled, e-mail; separated by tabs")
+@system_options
+def _list(*, system: Choice) -> None:
+    """Print name, status, enabled or disabled, e-mail; separated by tabs."""
+    for fields in UserPool(system.find()).users():
+        answer("\t".join(map(printable, fields)))
 
 
 def temporary_password() -> str:
@@ -275,69 +339,3 @@ def temporary_password() -> str:
     drawn += [secrets.choice(_LETTERS_AND_DIGITS) for _ in range(TEMPORARY_PASSWORD_LENGTH - len(drawn))]
     secrets.SystemRandom().shuffle(drawn)
     return "".join(drawn)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="user.py",
-        description="Manage the users of the local or of a deployed user pool.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-
-    create = commands.add_parser("create", help="create a user; prints a temporary password")
-    create.set_defaults(command=_create)
-    create.add_argument("name", metavar="NAME", type=_name)
-    create.add_argument("--email", help="their address; counts as verified, since you vouch for it")
-    create.add_argument("--email-unverified", action="store_true", help="do not count the address as verified")
-    create.add_argument("--group", action="append", default=[], metavar="GROUP", help="may be given several times")
-    create.add_argument("--create-groups", action="store_true", help="create groups that the pool does not have")
-    create.add_argument("--password-stdin", action="store_true", help="the password is standard input's first line")
-    create.add_argument(
-        "--permanent", action="store_true", help="with --password-stdin: they need not change it when they sign in"
-    )
-
-    groups = commands.add_parser("groups", help="print, and with options change, the groups of a user")
-    groups.set_defaults(command=_groups)
-    groups.add_argument("name", metavar="NAME", type=_name)
-    groups.add_argument("--add", action="append", default=[], metavar="GROUP", help="may be given several times")
-    groups.add_argument("--remove", action="append", default=[], metavar="GROUP", help="may be given several times")
-    groups.add_argument("--set", nargs="*", metavar="GROUP", help="these and no others; none at all if none is given")
-    groups.add_argument("--create-groups", action="store_true", help="create groups that the pool does not have")
-
-    disable = commands.add_parser("disable", help="let a user sign in no more, and sign them out")
-    disable.set_defaults(command=_disable)
-    disable.add_argument("name", metavar="NAME", type=_name)
-
-    enable = commands.add_parser("enable", help="let a disabled user sign in again")
-    enable.set_defaults(command=_enable)
-    enable.add_argument("name", metavar="NAME", type=_name)
-
-    delete = commands.add_parser("delete", help="delete a user for good")
-    delete.set_defaults(command=_delete)
-    delete.add_argument("name", metavar="NAME", type=_name)
-    delete.add_argument("--yes", action="store_true", help="do not ask")
-
-    users = commands.add_parser("list", help="print name, status, enabled or disabled, e-mail; separated by tabs")
-    users.set_defaults(command=_list)
-
-    for command in (create, groups, disable, enable, delete, users):
-        _stack.add_arguments(command)
-    return parser
-
-
-def _check_usage(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    if getattr(arguments, "permanent", False) and not arguments.password_stdin:
-        parser.error("--permanent needs --password-stdin: a printed password should not outlive the first sign-in")
-    if getattr(arguments, "set", None) is not None and (arguments.add or arguments.remove):
-        parser.error("--set says all groups; --add and --remove say changes: give one or the other")
-    both = set(getattr(arguments, "add", ())) & set(getattr(arguments, "remove", ()))
-    if both:
-        parser.error(f"--add and --remove both name {', '.join(sorted(both))}")
-
-
-def _name(text: str) -> str:
-    if not text or len(text) > 128 or any(c.isspace() for c in text):
-        raise argparse.ArgumentTypeError("expected a name of 1 to 128 characters without spaces")
-    return text

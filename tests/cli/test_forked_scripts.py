@@ -1,11 +1,11 @@
-"""tests/support/forked_scripts.py: a fork is to a script what `python FILE` is; and scripts start without its help."""
+"""tests/support/forked_scripts.py: a fork is to a script what ``python FILE`` is; and scripts start without its help."""
 
 import os
 import subprocess
 import sys
 
 import pytest
-from cognito_edge_cli.stack import PROJECT_ROOT
+from cognito_edge_cli.stack import CHECKOUT
 
 from tests.support import forked_scripts
 
@@ -84,10 +84,10 @@ def test_a_script_that_does_not_end_is_killed_and_the_next_one_runs(tmp_path):
     assert forked_scripts.run([str(script)], cwd=tmp_path, env=os.environ).stdout == "well\n"
 
 
-@pytest.mark.parametrize("name", ["fault.py", "user.py", "website.py"])
+@pytest.mark.parametrize("name", ["fault.py", "logs.py", "user.py", "website.py"])
 def test_a_script_imports_all_that_it_needs(name):
     """In an interpreter that has imported nothing; the other scripts' own tests do the same."""
-    command = [sys.executable, str(PROJECT_ROOT / "scripts" / name), "--help"]
+    command = [sys.executable, str(CHECKOUT / "scripts" / name), "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"usage: {name}")
+    assert done.stdout.startswith(f"Usage: python scripts/{name} ")

@@ -11,13 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
-from cognito_edge_cli import stack as _stack
-from cognito_edge_cli.sign_in import command as get_token
-from cognito_edge_cli.sign_in import password as _password_sign_in
-from cognito_edge_cli.sign_in import token_cache as _tokens
+from cognito_edge_cli import stack
+from cognito_edge_cli.main import main
+from cognito_edge_cli.sign_in import password, token_cache
 from cognito_edge_cli.sign_in.token_cache import unverified_claims
 
 from tests.support.fake_cognito import PASSWORD, USERNAME, AwsRefusalError, FakeCognito, User
+from tests.support.keys_and_tokens import Pool
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,14 +31,14 @@ def cognito():
 
 @pytest.fixture
 def folder(cognito, monkeypatch, tmp_path):
-    """The `.local` of a running system whose Cognito is the fake one."""
+    """The ``.local`` of a running system whose Cognito is the fake one."""
     folder = tmp_path / ".local"
     folder.mkdir(mode=0o700)
     (folder / "outputs.json").write_text(json.dumps(cognito.outputs))
-    monkeypatch.setattr(_stack, "LOCAL_FOLDER", folder)
-    monkeypatch.setattr(_tokens, "LOCAL_FOLDER", folder)
+    monkeypatch.setattr(stack, "LOCAL_FOLDER", folder)
+    monkeypatch.setattr(token_cache, "LOCAL_FOLDER", folder)
     # A quarter of the secret's size, and of the time that a sign-in takes; test_get_token_srp.py has the full one.
-    monkeypatch.setattr(_password_sign_in, "EXPONENT_BYTES", 32)
+    monkeypatch.setattr(password, "EXPONENT_BYTES", 32)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return folder
 
@@ -49,7 +49,7 @@ def run(folder, capsys, monkeypatch):
 
     def run(*argv, stdin="", clock=time.time):
         monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
-        status = get_token.main(argv, clock=clock)
+        status = main(["token", *argv], clock=clock)
         captured = capsys.readouterr()
         return status, captured.out, captured.err
 
@@ -71,7 +71,7 @@ def cached(folder):
 
 
 def test_local_alone_prints_the_demo_users_id_token_and_nothing_else(run):
-    """`$(…)` gets one line on stdout, and no question was asked."""
+    """``$(…)`` gets one line on stdout, and no question was asked."""
     status, out, err = run("--local")
     assert status == 0
     assert out.count("\n") == 1
@@ -93,7 +93,7 @@ def test_refresh_prints_the_refresh_token(run, cognito):
 
 
 def test_header_prints_a_line_for_curl(run):
-    """`curl -H @-` takes the line as it is."""
+    """``curl -H @-`` takes the line as it is."""
     _, out, _ = run("--local", "--header")
     name, _, value = out.removesuffix("\n").partition(": ")
     assert name == "Authorization"
@@ -122,7 +122,7 @@ def test_json_prints_all_tokens_and_their_expiry(run, cognito):
 # -- the cache --
 
 
-def test_second_run_asks_nobody(run, cognito):
+def test_second_run_needs_no_request(run, cognito):
     """A fresh cached token is printed without a request."""
     first = run("--local")[1]
     calls = cognito.calls.total()
@@ -197,7 +197,7 @@ def test_refused_refresh_falls_back_to_signing_in(run, cognito):
     assert "Signing in anew" in err
 
 
-def test_refreshed_token_of_somebody_else_is_refused(run, cognito):
+def test_refreshed_token_of_another_user_is_refused(run, cognito):
     """OpenID Connect Core §12.2: a refresh must not change the subject."""
     now = int(time.time())
     run("--local", clock=lambda: now)
@@ -205,7 +205,7 @@ def test_refreshed_token_of_somebody_else_is_refused(run, cognito):
     cognito.claims = {"sub": "mallory"}
     status, out, err = run("--local", clock=cognito.clock)
     assert (status, out) == (1, "")
-    assert "somebody else's" in err
+    assert "another user's" in err
 
 
 def test_force_signs_in_anew_and_keeps_the_result(run, cognito):
@@ -238,11 +238,69 @@ def test_cache_is_kept_apart_by_user(run, cognito):
 def test_cache_is_kept_apart_by_pool_and_client(run, cognito, folder, path):
     """A restarted system has other ids; the old tokens are not for it."""
     run("--local")
-    new = {"user_pool_id": "us-east-1_Other", "client_id": "otherclient"}[path]
-    setattr(cognito, path, new)
+    setattr(cognito, path, {"user_pool_id": "us-east-1_Other", "client_id": "otherclient"}[path])
     (folder / "outputs.json").write_text(json.dumps(cognito.outputs))
     assert run("--local")[0] == 0
     assert cognito.calls["InitiateAuth"] == 2
+
+
+NAMES = {
+    "ends as the files do": "x.json",
+    "parent": "../x",
+    "parent's file": "../../x.json",
+    "absolute": "/tmp/x",
+    "absolute file": "/tmp/x.json",
+    "folder": "a/b",
+    "this folder": ".",
+    "home": "~",
+    "pattern": "*.json",
+    "lock": ".lock",
+    "NUL": "a\0b.json",
+    "newline": "a\nb",
+    "unicode": "Zoë\u202e.json",
+    "no Unicode": "\udcff.json",
+    "long": "x" * 300,
+}
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_no_name_is_a_path(folder, cognito, tmp_path, monkeypatch, name):
+    """A user name is anything, and its refresh token lies in the cache's folder all the same, for its owner alone."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    before = set(tmp_path.rglob("*"))
+    cache = token_cache.TokenCache(stack.Choice(local=True, stack=None, region=None, profile=None).find())
+    tokens = token_cache.Tokens(
+        id_token=cognito.tokens_for(USERNAME)["id"],
+        access_token=cognito.tokens_for(USERNAME)["access"],
+        refresh_token="refresh",
+        via="api",
+        label=name,
+    )
+    for sign_in in (name, f"user {name}"):
+        cache.save(cache.file_of(sign_in), tokens)
+        assert cache.load(cache.file_of(sign_in)) == tokens
+    inside = folder / "tokens" / f"{cognito.user_pool_id}.{cognito.client_id}"
+    made = set(tmp_path.rglob("*")) - before - {folder / "tokens", inside}
+    assert made == set(cache.files())
+    assert len(made) == 2
+    assert {file.parent for file in made} == {inside}
+    assert {stat.S_IMODE(file.stat().st_mode) for file in made} == {0o600}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (folder / "tokens", inside)} == {0o700}
+
+
+@pytest.mark.parametrize("name", ["x.json", "../x.json"])
+def test_sign_in_and_logout_of_a_user_whose_name_looks_like_a_path(run, cognito, folder, tmp_path, monkeypatch, name):
+    """Security finding: ``--username x.json`` once wrote the refresh token into the working folder."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    cognito.users[name] = User()
+    assert run("--local", "--username", name, "--password-stdin", stdin=f"{PASSWORD}\n")[0] == 0
+    assert cached(folder).parent.parent == folder / "tokens"
+    assert {path.name for path in tmp_path.rglob("x*")} == set()
+    assert run("--local", "--logout", "--username", name)[0] == 0
+    assert len(cognito.revoked) == 1
+    assert [file.name for file in cache_files(folder)] == ["outputs.json"]
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
@@ -259,7 +317,7 @@ def test_cache_file_that_others_can_open_is_refused(run, folder, mode):
 
 
 def test_cache_file_of_another_user_is_refused(run, monkeypatch):
-    """A file that somebody else planted may hold their token, to be used as if it were ours."""
+    """A planted file may hold another user's token, to be used as if it were ours."""
     run("--local")
     real = os.fstat
 
@@ -268,14 +326,14 @@ def test_cache_file_of_another_user_is_refused(run, monkeypatch):
         fields[stat.ST_UID] += 1
         return os.stat_result(fields)
 
-    monkeypatch.setattr(_tokens.os, "fstat", planted)
+    monkeypatch.setattr(token_cache.os, "fstat", planted)
     status, out, err = run("--local")
     assert (status, out) == (1, "")
     assert "user id" in err
 
 
 def test_cache_file_that_is_a_link_is_refused(run, folder, tmp_path):
-    """A planted link would make us read a file of somebody's choice."""
+    """A planted link would make us read a file of another's choice."""
     run("--local")
     file = cached(folder)
     file.rename(tmp_path / "elsewhere.json")
@@ -329,18 +387,18 @@ def test_logout_of_one_user_leaves_the_others(run, cognito):
     assert [cognito.refresh_tokens[token] for token in cognito.refresh_tokens] == [USERNAME]
 
 
-def test_logout_with_nobody_signed_in_says_so(run, cognito):
-    """Nothing to do is no error."""
+def test_logout_without_a_sign_in_says_so(run, cognito):
+    """Nothing to do is not an error."""
     status, _, err = run("--local", "--logout")
     assert status == 0
-    assert "Nobody is signed in" in err
+    assert "No sign-in to local" in err
     assert not cognito.calls
 
 
-def test_logout_that_reaches_nobody_keeps_the_tokens_for_another_try(run, cognito, folder):
-    """Deleting without revoking would leave a live refresh token that nobody can revoke."""
+def test_logout_without_an_answer_keeps_the_tokens_for_another_try(run, cognito, folder):
+    """Deleting without revoking would leave a live refresh token that cannot be revoked any more."""
     run("--local")
-    cognito.stop()
+    cognito.close()
     status, _, err = run("--local", "--logout")
     assert status == 1
     assert "no answer" in err
@@ -376,8 +434,8 @@ def test_password_from_standard_input_signs_in_over_srp(run, cognito):
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", ""])
-def test_line_ending_is_no_part_of_the_password(run, cognito, ending):
-    """`printf`, `echo` and files from Windows give the same password."""
+def test_line_ending_is_not_part_of_the_password(run, cognito, ending):
+    """``printf``, ``echo`` and files from Windows give the same password."""
     assert run("--local", "--username", USERNAME, "--password-stdin", stdin=f"{PASSWORD}{ending}")[0] == 0
 
 
@@ -387,11 +445,11 @@ def test_wrong_password_is_refused_with_cognitos_words(run, cognito):
     assert (status, out) == (1, "")
     assert "Incorrect username or password" in err
     assert "Wrong-horse-1" not in err
-    assert run("--local", "--logout")[2].startswith("Nobody")
+    assert run("--local", "--logout")[2].startswith("No sign-in")
 
 
 def test_empty_standard_input_is_refused(run, cognito):
-    """No password is no password, and no request is made with it."""
+    """An empty password is a mistake; no request is made with it."""
     status, _, err = run("--local", "--username", "alice", "--password-stdin")
     assert status == 1
     assert "standard input" in err
@@ -401,7 +459,8 @@ def test_empty_standard_input_is_refused(run, cognito):
 def test_sign_in_sends_no_aws_signature(run, cognito):
     """These calls are public; credentials of the environment do not belong in them."""
     run("--local")
-    assert {call for call, _ in cognito.headers} == {"InitiateAuth", "RespondToAuthChallenge"}
+    keys = f"GET /{cognito.user_pool_id}/.well-known/jwks.json"
+    assert {call for call, _ in cognito.headers} == {"InitiateAuth", "RespondToAuthChallenge", keys}
     assert all("authorization" not in headers for _, headers in cognito.headers)
 
 
@@ -415,13 +474,13 @@ def test_client_without_srp_gets_the_password_itself(run, cognito):
 
 
 def test_client_with_srp_never_gets_the_password_itself(run, cognito):
-    """A wrong password under SRP is no reason to send it in clear."""
+    """A wrong password under SRP does not lead to sending it in clear."""
     cognito.flows = {"USER_SRP_AUTH", "USER_PASSWORD_AUTH"}
     run("--local", "--username", USERNAME, "--password-stdin", stdin="Wrong-horse-1\n")
     assert [data["AuthFlow"] for call, data in cognito.log if call == "InitiateAuth"] == ["USER_SRP_AUTH"]
 
 
-def test_other_complaint_about_parameters_is_no_reason_to_send_the_password(run, cognito):
+def test_other_complaint_about_parameters_does_not_send_the_password(run, cognito):
     """Only "not enabled" leads to the plain flow: any other refusal must not talk the script out of SRP."""
     cognito.flows = {"USER_SRP_AUTH", "USER_PASSWORD_AUTH"}
     cognito.refusals["InitiateAuth"] = AwsRefusalError("InvalidParameterException", "Missing required parameter SRP_A")
@@ -467,7 +526,8 @@ def test_attributes_that_the_pool_requires_are_asked_for(run, cognito):
     cognito.users["alice"] = User(challenges=[challenge])
     lines = f"{PASSWORD}\nAlice\nA-new-horse-2\n"
     assert run("--local", "--username", "alice", "--password-stdin", stdin=lines)[0] == 0
-    assert cognito.log[-1][1]["ChallengeResponses"]["userAttributes.given_name"] == "Alice"
+    responses = [data["ChallengeResponses"] for call, data in cognito.log if call == "RespondToAuthChallenge"]
+    assert responses[-1]["userAttributes.given_name"] == "Alice"
 
 
 def test_new_password_that_the_pool_refuses_may_be_given_again(run, cognito):
@@ -490,7 +550,7 @@ def test_code_challenges_are_answered(run, cognito, name):
 
 
 def test_third_wrong_code_ends_it(run, cognito):
-    """Nobody guesses codes here."""
+    """Three tries: the script does not help to guess codes."""
     cognito.users["alice"] = User(challenges=[("SMS_MFA", {})])
     lines = f"{PASSWORD}\n000000\n000001\n000002\n{cognito.code}\n"
     status, out, _ = run("--local", "--username", "alice", "--password-stdin", stdin=lines)
@@ -571,6 +631,68 @@ def test_id_token_that_is_not_for_us_is_refused(run, cognito, folder, claims, wo
     assert [file.name for file in cache_files(folder)] == ["outputs.json"]
 
 
+def test_id_token_that_the_pool_did_not_sign_is_refused(run, cognito, folder):
+    """Step 6 of the same list: a key of that name is published, and it is not the one that signed."""
+    cognito.keys_answer = (200, json.dumps(Pool("us-east-1_Another").jwks()).encode())
+    status, out, err = run("--local")
+    assert (status, out) == (1, "")
+    assert "Signature verification failed" in err
+    assert [file.name for file in cache_files(folder)] == ["outputs.json"]
+
+
+def test_refreshed_token_that_the_pool_did_not_sign_is_refused(run, cognito):
+    """A refresh is validated as a sign-in is."""
+    now = int(time.time())
+    cognito.clock = lambda: now
+    run("--local", clock=cognito.clock)
+    cognito.clock = lambda: now + 3600
+    cognito.keys_answer = (200, json.dumps(Pool("us-east-1_Another").jwks()).encode())
+    status, out, err = run("--local", clock=cognito.clock)
+    assert (status, out) == (1, "")
+    assert "Signature verification failed" in err
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ((404,), "status 404"),
+        ((500, json.dumps(Pool("us-east-1_FakePool1").jwks()).encode()), "status 500"),
+        ((302, b"", {"Location": "/elsewhere"}), "status 302"),
+        ((200, b"<html>"), "JSON Web Key Set"),
+        ((200, b"[]"), "JSON Web Key Set"),
+        ((200, b'{"keys": {}}'), "JSON Web Key Set"),
+        ((200, b'{"keys": []}'), "0 published keys"),
+        ((200, b"[" * 100_000), "JSON Web Key Set"),
+        ((200, b" " * 300_000), "at most 262,144 bytes"),
+        ((200, b"{", {"Content-Length": "100"}), "no answer"),
+    ],
+)
+def test_keys_that_cannot_be_read_end_the_sign_in(run, cognito, folder, answer, words):
+    """Without the pool's keys no ID token is taken; a redirect names them no more than anything else does."""
+    cognito.keys_answer = answer
+    status, out, err = run("--local")
+    assert (status, out) == (1, "")
+    assert words in err
+    assert f"{cognito.url}/{cognito.user_pool_id}/.well-known/jwks.json" in err or "published keys" in err
+    assert cognito.calls["GET /elsewhere"] == 0
+    assert [file.name for file in cache_files(folder)] == ["outputs.json"]
+
+
+def test_keys_that_cannot_be_read_cost_no_rotating_refresh_token(run, cognito):
+    """They are read first: a refresh token that was used is worthless where they rotate."""
+    cognito.rotation = True
+    now = int(time.time())
+    cognito.clock = lambda: now
+    run("--local", clock=cognito.clock)
+    cognito.clock = lambda: now + 3600
+    cognito.keys_answer = (500,)
+    assert run("--local", clock=cognito.clock)[0] == 1
+    cognito.keys_answer = None
+    assert run("--local", clock=cognito.clock)[0] == 0
+    assert cognito.calls["GetTokensFromRefreshToken"] == 1
+    assert cognito.calls["InitiateAuth"] == 1
+
+
 def test_second_form_of_the_issuer_is_accepted(run, cognito):
     """Pools with the UPDATED issuer sign in, too."""
     cognito.claims = {"iss": f"https://issuer-cognito-idp.us-east-1.amazonaws.com/{cognito.user_pool_id}"}
@@ -591,7 +713,7 @@ def test_without_a_running_local_system_make_run_is_named(run, folder):
 
 @pytest.mark.parametrize("content", ["{", "[]", "\xff"])
 def test_damaged_outputs_are_refused(run, folder, content):
-    """A file that is no JSON object is named."""
+    """A file that is not a JSON object is named."""
     (folder / "outputs.json").write_bytes(content.encode("latin-1"))
     status, _, err = run("--local")
     assert status == 1
@@ -623,7 +745,7 @@ def test_urls_that_would_leak_are_refused(run, cognito, folder, key, url):
 
 
 @pytest.mark.parametrize("pool", ["../../etc", "us-east-1", "us-east-1_a/b"])
-def test_ids_that_are_no_ids_are_refused(run, cognito, folder, pool):
+def test_malformed_ids_are_refused(run, cognito, folder, pool):
     """They name the cache's folder."""
     (folder / "outputs.json").write_text(json.dumps({**cognito.outputs, "user_pool_id": pool}))
     assert run("--local")[0] == 1
@@ -631,7 +753,7 @@ def test_ids_that_are_no_ids_are_refused(run, cognito, folder, pool):
 
 def test_local_system_that_stopped_answering_is_named(run, cognito):
     """A stale outputs.json, after a SIGKILL, leads to advice."""
-    cognito.stop()
+    cognito.close()
     status, out, err = run("--local")
     assert (status, out) == (1, "")
     assert "make run" in err
@@ -689,7 +811,7 @@ def test_sign_in_to_a_deployed_pool_sends_no_aws_signature(run, aws):
 
 
 def test_a_stack_that_names_no_hosted_ui_takes_passwords_and_says_what_the_browser_lacks(run, aws):
-    """A gateway in front of somebody's own pool need not know where its users sign in."""
+    """A gateway in front of a pool of the user's own need not know where its users sign in."""
     del aws.stack_outputs["CognitoEdgeGateway"]["LoginUrl"]
     assert run("--username", USERNAME, "--password-stdin", stdin=f"{PASSWORD}\n")[0] == 0
     status, out, err = run("--no-browser", "--force")
@@ -758,26 +880,24 @@ def test_unknown_profile_is_explained(run, aws):
 )
 def test_contradictions_are_usage_errors(run, cognito, argv):
     """Exit status 2, before anything is done."""
-    with pytest.raises(SystemExit) as stopped:
-        run(*argv)
-    assert stopped.value.code == 2
+    status, out, err = run(*argv)
+    assert (status, out) == (2, "")
+    assert all(argument.partition("=")[0] in err for argument in argv if argument.startswith("--"))
     assert not cognito.calls
 
 
 def test_help_shows_examples(capsys):
     """--help is enough to get a first token."""
-    with pytest.raises(SystemExit) as stopped:
-        get_token.main(["--help"])
-    assert stopped.value.code == 0
+    assert main(["token", "--help"]) == 0
     out = capsys.readouterr().out
-    assert "examples:" in out
-    assert '$(python scripts/get_token.py --local)"' in out
+    assert "Examples:" in out
+    assert '$(cognito-edge token --local)"' in out
     assert "curl -H @-" in out
 
 
 def test_tokens_do_not_show_in_a_repr(run, cognito):
     """A traceback or a log line that holds the object holds no token."""
-    tokens = _tokens.Tokens(
+    tokens = token_cache.Tokens(
         id_token="secret-1", access_token="secret-2", refresh_token="secret-3", via="api", label="alice"
     )
     assert "secret" not in repr(tokens)
@@ -830,7 +950,7 @@ def test_script_runs_from_any_folder(project, tmp_path):
 
 
 def test_named_demo_user_needs_no_terminal(project):
-    """`--local --username demo` in a script: the password is in outputs.json."""
+    """``--local --username demo`` in a script: the password is in outputs.json."""
     done = start(sys.executable, "scripts/get_token.py", "--local", "--username", USERNAME, cwd=project)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -844,7 +964,7 @@ def test_other_user_without_terminal_is_told_about_password_stdin(project):
 
 
 def test_bare_interpreter_hands_over_to_the_projects_own(project):
-    """`python scripts/get_token.py` works with whatever `python` is, once `make install` ran."""
+    """``python scripts/get_token.py`` works with whatever ``python`` is, once ``make install`` ran."""
     (project / ".venv").symlink_to(sys.prefix)
     done = start(*bare_python(), "scripts/get_token.py", "--local", "--header", cwd=project)
     assert done.returncode == 0, done.stderr
@@ -857,11 +977,11 @@ def test_bare_interpreter_without_the_projects_own_names_make_install(project, s
     done = start(*bare_python(), f"scripts/{script}", "--local", cwd=project)
     assert (done.returncode, done.stdout) == (1, "")
     assert "make install" in done.stderr
-    assert "boto3 and requests" in done.stderr
+    assert "without boto3, click" in done.stderr
 
 
-def test_reader_that_goes_away_is_no_traceback(project):
-    """`get_token.py | head -0` ends quietly."""
+def test_reader_that_goes_away_causes_no_traceback(project):
+    """``get_token.py | head -0`` ends quietly."""
     read_end, write_end = os.pipe()
     os.close(read_end)
     with subprocess.Popen(

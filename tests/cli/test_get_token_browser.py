@@ -12,12 +12,10 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 import requests
-from cognito_edge_cli import stack as _stack
+from cognito_edge_cli import stack
 from cognito_edge_cli.console import ScriptError
-from cognito_edge_cli.sign_in import callback as _callback
-from cognito_edge_cli.sign_in import command as get_token
-from cognito_edge_cli.sign_in import hosted_ui as _hosted_ui
-from cognito_edge_cli.sign_in import token_cache as _tokens
+from cognito_edge_cli.main import main
+from cognito_edge_cli.sign_in import callback, exchange, hosted_ui, token_cache
 from cognito_edge_cli.sign_in.token_cache import unverified_claims
 
 from tests.support.fake_cognito import USERNAME, FakeBrowser, FakeCognito
@@ -37,7 +35,7 @@ def cognito():
 def browser(monkeypatch):
     """The person's browser; signs in at once."""
     browser = FakeBrowser()
-    monkeypatch.setattr(_hosted_ui, "open_browser", browser.open)
+    monkeypatch.setattr(hosted_ui, "open_browser", browser.open)
     yield browser
     browser.close()
 
@@ -48,12 +46,12 @@ def run(cognito, monkeypatch, tmp_path, capsys, free_port):
     folder = tmp_path / ".local"
     folder.mkdir(mode=0o700)
     (folder / "outputs.json").write_text(json.dumps(cognito.outputs))
-    monkeypatch.setattr(_stack, "LOCAL_FOLDER", folder)
-    monkeypatch.setattr(_tokens, "LOCAL_FOLDER", folder)
+    monkeypatch.setattr(stack, "LOCAL_FOLDER", folder)
+    monkeypatch.setattr(token_cache, "LOCAL_FOLDER", folder)
 
     def run(*argv, clock=time.time):
         port = () if "--callback-port" in argv else ("--callback-port", str(free_port))
-        status = get_token.main(["--local", *argv, *port], clock=clock)
+        status = main(["token", "--local", *argv, *port], clock=clock)
         captured = capsys.readouterr()
         return status, captured.out, captured.err
 
@@ -91,8 +89,8 @@ def get(server, target, method="GET", **options):
 
 @pytest.fixture
 def server(free_port):
-    """A callback server that waits for the state `the-state`."""
-    with _callback.CallbackServer("the-state", [free_port]) as server:
+    """A callback server that waits for the state ``the-state``."""
+    with callback.CallbackServer("the-state", [free_port]) as server:
         yield server
 
 
@@ -150,7 +148,7 @@ def test_no_browser_prints_the_link_on_stderr(run, monkeypatch, cognito):
         said.append(message)
         browser.open(next(word for word in message.split() if word.startswith("http")))
 
-    monkeypatch.setattr(_hosted_ui, "say", say)
+    monkeypatch.setattr(hosted_ui, "say", say)
     status, out, _ = run("--no-browser")
     browser.close()
     assert status == 0
@@ -190,7 +188,15 @@ def test_logout_shows_the_link_that_ends_the_browsers_session(run, browser, cogn
     assert f"{cognito.url}/logout?client_id={cognito.client_id}&logout_uri=http%3A%2F%2Flocalhost%3A8976%2F" in err
 
 
-@pytest.mark.parametrize("nonce", ["somebody-elses", None, 5])
+def test_id_token_that_came_with_another_access_token_is_refused(run, browser, cognito):
+    """OpenID Connect Core §3.1.3.8: ``at_hash`` ties the two together."""
+    cognito.claims = {"at_hash": "AAAAAAAAAAAAAAAAAAAAAA"}
+    status, out, err = run("--browser")
+    assert (status, out) == (1, "")
+    assert "at_hash" in err
+
+
+@pytest.mark.parametrize("nonce", ["of-another-sign-in", None, 5])
 def test_id_token_of_another_sign_in_is_refused(run, browser, cognito, nonce):
     """Without the right nonce, a token that was slipped in would be taken for ours."""
     cognito.claims = {"nonce": nonce}
@@ -204,7 +210,7 @@ def test_refusal_by_the_person_is_shown(run, browser, cognito):
     cognito.authorize_answer = {"error": "access_denied", "error_description": "no\x1b[2Jway"}
     status, out, err = run("--browser")
     assert (status, out) == (1, "")
-    assert "access_denied: no [2Jway" in err
+    assert r"access_denied: no\x1b[2Jway" in err
     assert "\x1b" not in err
 
 
@@ -234,9 +240,9 @@ def test_odd_answers_of_the_token_endpoint_are_refused(run, browser, cognito, an
     assert words in err
 
 
-def test_nobody_signing_in_ends_in_time(run, monkeypatch):
+def test_wait_for_the_browser_ends_in_time(run, monkeypatch):
     """The wait has an end, and the message says how to make it longer."""
-    monkeypatch.setattr(_hosted_ui, "open_browser", lambda _link: None)
+    monkeypatch.setattr(hosted_ui, "open_browser", lambda _link: None)
     status, out, err = run("--browser", "--timeout", "0.1")
     assert (status, out) == (1, "")
     assert "within 0.1 s" in err
@@ -244,21 +250,22 @@ def test_nobody_signing_in_ends_in_time(run, monkeypatch):
 
 
 def test_interrupt_is_status_130(run, monkeypatch):
-    """Ctrl-C is no traceback."""
+    """Ctrl-C causes no traceback."""
 
     def interrupt(_link):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_hosted_ui, "open_browser", interrupt)
-    assert run("--browser")[::2] == (130, "interrupted\n")
+    monkeypatch.setattr(hosted_ui, "open_browser", interrupt)
+    status, out, err = run("--browser")
+    assert (status, out, err.strip()) == (130, "", "interrupted")
 
 
 def test_browser_of_the_environment_is_opened_without_our_stdout(monkeypatch, tmp_path, capfd):
-    """BROWSER is honoured; what it writes to stdout does not end up in `$(…)`."""
+    """BROWSER is honoured; what it writes to stdout does not end up in ``$(…)``."""
     seen = tmp_path / "seen"
     program = f"import pathlib, sys; print('noise'); pathlib.Path({str(seen)!r}).write_text(sys.argv[1])"
     monkeypatch.setenv("BROWSER", f"{shlex.quote(sys.executable)} -c {shlex.quote(program)} %s")
-    _hosted_ui.open_browser("http://127.0.0.1:1/link?a=b")
+    hosted_ui.open_browser("http://127.0.0.1:1/link?a=b")
     deadline = time.monotonic() + 30
     while not (seen.exists() and seen.read_text()) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -347,15 +354,15 @@ def test_idle_connections_do_not_block_the_callback(server):
 
 
 def test_only_loopback_is_listened_on(server):
-    """Nobody on the network can reach the callback."""
+    """The network cannot reach the callback."""
     assert {sock.socket.getsockname()[0] for sock in server._servers} <= {"127.0.0.1", "::1"}
     assert "127.0.0.1" in {sock.socket.getsockname()[0] for sock in server._servers}
 
 
 def test_both_addresses_of_localhost_are_served(monkeypatch, free_port):
     """A browser that takes localhost for the second address gets there, too."""
-    monkeypatch.setattr(_callback, "_ADDRESSES", TWO_ADDRESSES)
-    with _callback.CallbackServer("the-state", [free_port]) as server, requests.Session() as session:
+    monkeypatch.setattr(callback, "_ADDRESSES", TWO_ADDRESSES)
+    with callback.CallbackServer("the-state", [free_port]) as server, requests.Session() as session:
         session.trust_env = False
         link = f"http://127.0.0.2:{server.port}/callback?code=good&state=the-state"
         assert session.get(link, timeout=10).status_code == 200
@@ -366,15 +373,15 @@ def test_machine_without_the_second_address_uses_the_first(monkeypatch, free_por
     """Containers often have no IPv6."""
     # 192.0.2.1 is of no machine (RFC 5737): binding it fails as ::1 does without IPv6.
     addresses = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET, "192.0.2.1"))
-    monkeypatch.setattr(_callback, "_ADDRESSES", addresses)
-    with _callback.CallbackServer("the-state", [free_port]) as server:
+    monkeypatch.setattr(callback, "_ADDRESSES", addresses)
+    with callback.CallbackServer("the-state", [free_port]) as server:
         assert len(server._servers) == 1
 
 
 def test_taken_port_is_named_and_the_next_one_used(capsys):
     """The first free of the registered ports."""
     first, second = unused_port(), unused_port()
-    with listener(first), _callback.CallbackServer("the-state", [first, second]) as server:
+    with listener(first), callback.CallbackServer("the-state", [first, second]) as server:
         assert server.port == second
         assert server.redirect_uri == f"http://localhost:{second}/callback"
     assert f"port {first} is taken" in capsys.readouterr().err
@@ -382,9 +389,9 @@ def test_taken_port_is_named_and_the_next_one_used(capsys):
 
 def test_port_taken_on_one_address_is_taken(monkeypatch):
     """Otherwise the browser might carry the code to the other program."""
-    monkeypatch.setattr(_callback, "_ADDRESSES", TWO_ADDRESSES)
+    monkeypatch.setattr(callback, "_ADDRESSES", TWO_ADDRESSES)
     first, second = unused_port(), unused_port()
-    with listener(first, "127.0.0.2"), _callback.CallbackServer("the-state", [first, second]) as server:
+    with listener(first, "127.0.0.2"), callback.CallbackServer("the-state", [first, second]) as server:
         assert server.port == second
         with socket.socket() as probe:  # nothing of ours was left behind on the first port
             assert probe.connect_ex(("127.0.0.1", first)) != 0
@@ -394,7 +401,7 @@ def test_when_all_ports_are_taken_each_is_named_with_the_way_out():
     """The message says which, and by what options to go on."""
     first, second = unused_port(), unused_port()
     with listener(first), listener(second), pytest.raises(ScriptError) as refused:
-        _callback.CallbackServer("the-state", [first, second])
+        callback.CallbackServer("the-state", [first, second])
     for words in (str(first), str(second), "--callback-port", "--username"):
         assert words in str(refused.value)
 
@@ -412,14 +419,14 @@ def test_taken_port_of_the_option_ends_the_script(run, browser):
 def test_ports_are_free_again_afterwards(free_port):
     """Two sign-ins in a row use the same port."""
     for _ in range(2):
-        with _callback.CallbackServer("the-state", [free_port]) as server:
+        with callback.CallbackServer("the-state", [free_port]) as server:
             get(server, "/callback?code=good&state=the-state")
             assert server.wait(5).code == "good"
 
 
 def test_registered_ports_are_the_projects_constants():
     """The app client of the template registers these two."""
-    assert _callback.REGISTERED_PORTS == (8976, 8977)
+    assert callback.REGISTERED_PORTS == (8976, 8977)
 
 
 def test_racing_callbacks_leave_one_winner(server):
@@ -440,7 +447,7 @@ def test_racing_callbacks_leave_one_winner(server):
 
 def test_callback_does_not_show_its_code_in_a_repr():
     """A traceback holds no code."""
-    assert "the-code" not in repr(_callback.Callback(code="the-code"))
+    assert "the-code" not in repr(callback.Callback(code="the-code"))
 
 
 def test_proxies_are_not_used_for_the_local_hosted_ui(run, browser, monkeypatch):
@@ -453,13 +460,16 @@ def test_proxies_are_not_used_for_the_local_hosted_ui(run, browser, monkeypatch)
 
 
 def test_netrc_is_not_sent_to_the_hosted_ui(run, browser, cognito, monkeypatch, tmp_path):
-    """A login that ~/.netrc holds for the host is none of the token endpoint's business."""
+    """A login that ~/.netrc holds for the host does not belong to the token endpoint or the keys'."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login a password b\n")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
     monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.setattr(_hosted_ui, "is_loopback", lambda _url: False)  # as for a deployed hosted UI
+    monkeypatch.setattr(exchange, "is_loopback", lambda _url: False)  # as for a deployed hosted UI
     assert run("--browser")[0] == 0
-    (headers,) = (headers for call, headers in cognito.headers if call == "POST /oauth2/token")
-    assert "authorization" not in headers
+    assert {call for call, _ in cognito.headers} > {
+        "POST /oauth2/token",
+        f"GET /{cognito.user_pool_id}/.well-known/jwks.json",
+    }
+    assert all("authorization" not in headers for _, headers in cognito.headers)

@@ -1,11 +1,10 @@
-"""scripts/cognito_edge_cli/sign_in/srp.py: the password's proof, against a server's half that was written from the protocol's other side."""
+"""sign_in/srp.py: the password's proof, against a server's half that was written from the protocol's other side."""
 
 import base64
 from datetime import UTC, datetime
 
 import pytest
-from cognito_edge_cli.sign_in import srp as _srp
-from cognito_edge_cli.sign_in.srp import SrpClient, SrpError, cognito_timestamp
+from cognito_edge_cli.sign_in.srp import GENERATOR, GROUP_PRIME, SrpClient, SrpError, cognito_timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,8 +31,8 @@ def claim(client, server, password, **changes):
 
 def test_group_is_rfc_3526s():
     """The prime, computed from the RFC's formula, to the last bit."""
-    assert rfc3526_prime_3072() == _srp.GROUP_PRIME
-    assert _srp.GENERATOR == 2
+    assert rfc3526_prime_3072() == GROUP_PRIME
+    assert GENERATOR == 2
 
 
 @settings(max_examples=25, deadline=None)
@@ -61,7 +60,7 @@ def test_right_password_is_proven_and_another_is_not(secret, password, user_id, 
     ],
 )
 def test_proof_is_bound_to_pool_user_time_and_challenge(changes):
-    """A proof made for one of them is none for another."""
+    """A proof made for one of them proves nothing for another."""
     client = SrpClient(12345)
     server = SrpServer("AbCdEfGhI", "alice", "password", client.srp_a, "12ab")
     assert not server.proves(claim(client, server, "password", **changes), TIMESTAMP)
@@ -73,13 +72,13 @@ def test_public_value_that_is_zero_in_the_group_is_refused(factor):
     client = SrpClient(12345)
     server = SrpServer("AbCdEfGhI", "alice", "password", client.srp_a, "12ab")
     with pytest.raises(SrpError):
-        claim(client, server, "password", srp_b=f"{factor * _srp.GROUP_PRIME:x}")
-    assert claim(client, server, "password", srp_b=f"{factor * _srp.GROUP_PRIME + 1:x}")
+        claim(client, server, "password", srp_b=f"{factor * GROUP_PRIME:x}")
+    assert claim(client, server, "password", srp_b=f"{factor * GROUP_PRIME + 1:x}")
 
 
 @pytest.mark.parametrize("changes", [{"srp_b": "xyz"}, {"salt": ""}, {"secret_block": "not base64!"}])
 def test_malformed_values_of_the_server_are_refused(changes):
-    """No proof is computed from what is no number."""
+    """No proof is computed from malformed numbers."""
     client = SrpClient(12345)
     server = SrpServer("AbCdEfGhI", "alice", "password", client.srp_a, "12ab")
     with pytest.raises(SrpError):
@@ -87,7 +86,7 @@ def test_malformed_values_of_the_server_are_refused(changes):
 
 
 def test_secret_must_be_positive():
-    """A secret of 0 makes A = 1, and the proof one that anybody can make."""
+    """A secret of 0 makes A = 1, and the proof one that anyone can make."""
     with pytest.raises(SrpError):
         SrpClient(0)
     assert SrpClient(1).srp_a == "2"
@@ -101,5 +100,5 @@ def test_secret_must_be_positive():
     ],
 )
 def test_timestamp_is_english_and_unpadded(moment, text):
-    """Cognito reads `EEE MMM d HH:mm:ss z yyyy in english`."""
+    """Cognito reads ``EEE MMM d HH:mm:ss z yyyy in english``."""
     assert cognito_timestamp(moment) == text

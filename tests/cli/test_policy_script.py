@@ -9,14 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from cognito_edge_cli import stack as _stack
-from cognito_edge_cli.policy import check as _policy_check
-from cognito_edge_cli.policy import command as policy
+from cognito_edge_cli import stack as stacks
+from cognito_edge_cli.console import Questions
+from cognito_edge_cli.main import main
+from cognito_edge_cli.policy import change
 from cognito_edge_cli.policy.check import Ids, Severity, check
 from cognito_edge_cli.policy.located_json import JsonError, locate, parse_place
 
-from tests.support.fake_ssm import DISTRIBUTION_ID, POLICY, PREFIX, FakeStack
-from tests.support.fakes import NOW, compact, rsa_key
+from tests.support.fake_stack import DISTRIBUTION_ID, POLICY, PREFIX, FakeStack
+from tests.support.keys_and_tokens import NOW, compact, rsa_key
 
 PROJECT = Path(__file__).parents[2]
 GOOD = """\
@@ -39,12 +40,12 @@ def stack():
 def run(stack, monkeypatch, tmp_path, capsys):
     """Run the script against a local system: (exit status, stdout, stderr)."""
     (tmp_path / "outputs.json").write_text(json.dumps(stack.outputs))
-    monkeypatch.setattr(_stack, "LOCAL_FOLDER", tmp_path)
-    monkeypatch.setattr(policy, "has_terminal", lambda: False)
+    monkeypatch.setattr(stacks, "LOCAL_FOLDER", tmp_path)
+    monkeypatch.setattr(change, "has_terminal", lambda: False)
 
     def run(command, *argv, stdin="", local=True, now=NOW):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
-        status = policy.main([command, *argv, *(["--local"] if local else [])], clock=lambda: now)
+        status = main(["policy", command, *argv, *(["--local"] if local else [])], clock=lambda: now)
         captured = capsys.readouterr()
         return status, captured.out, captured.err
 
@@ -227,7 +228,7 @@ def routes(*items):
     ],
 )
 def test_rules_that_never_apply_and_cut_offs_that_lock_all_out_are_mistakes(document, field, message):
-    """The edge would take them; nobody means them."""
+    """The edge would take them; they are hardly meant."""
     severity, _, where, said = only(document)
     assert (severity, where) == (Severity.MISTAKE, field)
     assert message in said
@@ -296,7 +297,7 @@ def test_what_is_public_or_less_than_it_seems_is_a_warning(document, field, mess
     ],
 )
 def test_no_warning_without_a_reason(document):
-    """Warnings that are always there are read by nobody."""
+    """No one reads warnings that are always there."""
     assert found(document) == []
 
 
@@ -373,7 +374,7 @@ def claims_file(write, stack, **changes):
     ],
 )
 def test_a_request_is_explained_offline(run, write, stack, method, path, groups, status, decision, rule):
-    """Rule with its line, decision and reason; nobody is asked, nothing is sent."""
+    """Rule with its line, decision and reason; no system is asked, and nothing is sent."""
     claims = claims_file(write, stack, **{"cognito:groups": groups})
     got, out, _ = run("test", method, path, "--file", write(GOOD), "--claims", claims, local=False)
     assert got == status, out
@@ -387,7 +388,7 @@ def test_a_request_without_a_token_is_explained(run, write):
     """What the caller would be told, challenge included."""
     status, out, _ = run("test", "GET", "/x", "--file", write(GOOD), local=False)
     assert status == 3
-    assert "caller    nobody: no token" in out
+    assert "caller    no one: no token" in out
     assert "refused: 401 missing_token" in out
     assert 'WWW-Authenticate: Bearer realm="gateway"' in out
 
@@ -458,12 +459,11 @@ def test_a_broken_document_is_not_tried(run, write):
 @pytest.mark.parametrize(
     "argv", [("TRACE", "/x"), ("GET", "x"), ("GET", "https://a.example/x"), ("GET", "/a b"), ("GET", "/a#b")]
 )
-def test_what_is_no_request_is_wrong_usage(run, argv, capsys):
+def test_what_is_no_request_is_wrong_usage(run, argv):
     """Status 2, with what was expected."""
-    with pytest.raises(SystemExit) as caught:
-        run("test", *argv)
-    assert caught.value.code == 2
-    assert "expected" in capsys.readouterr().err
+    status, _, err = run("test", *argv)
+    assert status == 2
+    assert "expected a path" in err or "is not one of 'get', 'head', " in err
 
 
 # --- show, history ----------------------------------------------------------------------------------------------------
@@ -545,7 +545,7 @@ def test_put_refuses_what_is_broken_or_never_applies(run, stack, write, document
 
 
 def test_put_without_a_terminal_wants_yes(run, stack, write):
-    """Nobody was asked, so nobody agreed."""
+    """No one was asked, so no one agreed."""
     status, _, err = run("put", write(GOOD))
     assert status == 1
     assert "Add --yes" in err
@@ -555,8 +555,8 @@ def test_put_without_a_terminal_wants_yes(run, stack, write):
 @pytest.mark.parametrize(("typed", "written"), [("yes", True), ("Y", True), ("no", False), ("maybe", False)])
 def test_put_asks(run, stack, write, monkeypatch, typed, written):
     """After the difference was shown."""
-    monkeypatch.setattr(policy, "has_terminal", lambda: True)
-    monkeypatch.setattr(policy.Questions, "text", lambda _self, _prompt: typed)
+    monkeypatch.setattr(change, "has_terminal", lambda: True)
+    monkeypatch.setattr(Questions, "text", lambda _self, _prompt: typed)
     status, _, _ = run("put", write(GOOD))
     assert (status == 0) is written
     assert (stack.policy == GOOD) is written
@@ -607,9 +607,9 @@ def test_an_advanced_parameter_stays_one(run, stack, write):
 
 def test_put_notices_a_version_that_was_written_between_reading_and_writing(run, stack, write, monkeypatch):
     """Somebody else's change is not undone by a difference that did not show it."""
-    monkeypatch.setattr(policy, "has_terminal", lambda: True)
+    monkeypatch.setattr(change, "has_terminal", lambda: True)
     monkeypatch.setattr(
-        policy.Questions, "text", lambda _self, _prompt: stack.write(POLICY, '{"version": 1, "leeway_s": 9}') and "yes"
+        Questions, "text", lambda _self, _prompt: stack.write(POLICY, '{"version": 1, "leeway_s": 9}') and "yes"
     )
     status, _, err = run("put", write(GOOD))
     assert status == 1
@@ -622,7 +622,7 @@ def test_put_names_a_version_that_it_overtook_in_the_last_moment(run, stack, wri
     stack.meanwhile = lambda: stack.write(POLICY, '{"version": 1, "leeway_s": 9}')
     status, _, err = run("put", write(GOOD), "--yes")
     assert status == 1
-    assert "version 2, which somebody else wrote in the same moment, is thereby out of force" in err
+    assert "version 2, written in the same moment by someone else, is thereby out of force" in err
 
 
 def test_put_does_not_overwrite_a_parameter_that_appears_in_the_last_moment(run, stack, write):
@@ -631,7 +631,7 @@ def test_put_does_not_overwrite_a_parameter_that_appears_in_the_last_moment(run,
     stack.meanwhile = lambda: stack.write(POLICY, '{"version": 1, "leeway_s": 9}')
     status, _, err = run("put", write(GOOD), "--yes")
     assert status == 1
-    assert "somebody else has made" in err
+    assert "has been made meanwhile" in err
     assert "leeway_s" in stack.policy
 
 
@@ -740,7 +740,7 @@ def test_cut_off_of_users_adds_to_what_is_there(run, stack):
 )
 @pytest.mark.parametrize("option", ["issued-before", "signed-in-before"])
 def test_cut_off_takes_now_iso_and_seconds(run, stack, option, when, seconds):
-    """`now` includes the running second: `iat` has no fractions."""
+    """``now`` includes the running second: ``iat`` has no fractions."""
     assert run("cut-off", f"--{option}", when, "--yes", now=NOW + 0.9)[0] == 0
     assert cut_off_of(stack) == {option.replace("-", "_"): seconds}
 
@@ -748,12 +748,11 @@ def test_cut_off_takes_now_iso_and_seconds(run, stack, option, when, seconds):
 @pytest.mark.parametrize(
     "when", ["tomorrow", "2026-09-21T14:13:20", str(NOW + 60), str(NOW * 1000), "0", "-1", "\uff12"]
 )
-def test_cut_off_refuses_times_that_are_none_or_to_come(run, stack, when, capsys):
+def test_cut_off_refuses_times_that_are_none_or_to_come(run, stack, when):
     """Without a zone it could be any of 26 hours; in the future it would lock everybody out."""
-    with pytest.raises(SystemExit) as caught:
-        run("cut-off", f"--issued-before={when}")
-    assert caught.value.code == 2
-    assert "--issued-before" in capsys.readouterr().err
+    status, _, err = run("cut-off", f"--issued-before={when}")
+    assert status == 2
+    assert "--issued-before" in err
     assert calls(stack) == []
 
 
@@ -808,7 +807,7 @@ def _unsigned(pool):
     ],
 )
 def test_cut_off_believes_no_token_that_is_not_genuine(run, stack, token_of, code):
-    """Else whoever can have a token looked at could cut off anybody."""
+    """Else whoever can have a token looked at could cut off any user."""
     token = token_of(stack.pool)
     status, _, err = run("cut-off", "--token-file", "-", "--yes", stdin=token)
     assert status == 1
@@ -817,7 +816,7 @@ def test_cut_off_believes_no_token_that_is_not_genuine(run, stack, token_of, cod
     assert calls(stack) == []
 
 
-def test_cut_off_without_keys_cuts_off_nobody(run, stack):
+def test_cut_off_without_keys_cuts_off_no_one(run, stack):
     """It says so, and what to do instead."""
     stack.keys_answer = (503, b"")
     status, _, err = run("cut-off", "--token-file", "-", "--yes", stdin=stack.pool.id_token())
@@ -842,7 +841,7 @@ def test_cut_off_of_what_is_no_token_repeats_nothing_of_it(run, stack, content):
     """It could be a password in the wrong pipe."""
     status, _, err = run("cut-off", "--token-file", "-", "--yes", stdin=content)
     assert status == 1
-    assert "standard input holds no token" in err
+    assert "standard input holds no token" in err or "the token cannot be relied on (malformed_token" in err
     assert not content or content not in err
 
 
@@ -864,9 +863,7 @@ def test_cut_off_with_a_broken_policy_in_ssm_says_what_is_wrong(run, stack):
 @pytest.mark.parametrize("argv", [(), ("--by", "jti"), ("--by", "email", "--token-file", "-")])
 def test_cut_off_wants_to_know_what(run, argv):
     """Wrong usage, before anything is read."""
-    with pytest.raises(SystemExit) as caught:
-        run("cut-off", *argv)
-    assert caught.value.code == 2
+    assert run("cut-off", *argv)[0] == 2
 
 
 @pytest.mark.parametrize(
@@ -934,7 +931,7 @@ def test_revert_with_nowhere_to_go_says_so(run, stack):
     """One version, or several that say the same."""
     status, _, err = run("revert", "--yes")
     assert status == 1
-    assert "no earlier version" in err
+    assert "No earlier version" in err
 
 
 # --- a deployed stack ---------------------------------------------------------------------------------------------------
@@ -992,8 +989,8 @@ def test_a_parameter_of_the_stack_that_is_missing_is_named(run, stack, write):
 def test_faults_of_the_parser_are_split_as_the_edge_joins_them():
     """One finding each; this breaks when the parser's wording changes its form."""
     text = json.dumps({"version": 2, "leeway_s": "x", "cut_off": {"sub": 1}, "cors": {}, "issuers": [1], "routes": [2]})
-    assert len(_policy_check._faults(text, None)) == 6
-    assert len(_policy_check._faults(text, Ids("eu-west-1_A", "c"))) == 6
+    assert len(found(text)) == 6
+    assert len(found(text, Ids("eu-west-1_A", "c"))) == 6
 
 
 def test_script_runs_as_a_file_from_any_folder(tmp_path):
@@ -1008,4 +1005,4 @@ def test_script_runs_as_a_file_from_any_folder(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     for command in ("show", "check", "test", "put", "cut-off", "history", "revert"):
-        assert f"\n    {command}" in done.stdout
+        assert f"\n  {command}" in done.stdout

@@ -1,13 +1,16 @@
 """scripts/website.py: which files are put, in which order, how they are served, and what is refused."""
 
 import json
+import shutil
 
 import pytest
-from cognito_edge_cli import site as website
-from cognito_edge_cli import site_files as _site_files
-from cognito_edge_cli.site_files import ASK_FIRST, FOREVER, SiteError, site_config, site_files
-from cognito_edge_cli.stack import Stack
+from cognito_edge_cli import site
+from cognito_edge_cli.console import ScriptError
+from cognito_edge_cli.main import main
+from cognito_edge_cli.site import ASK_FIRST, FOREVER, site_config, site_files
+from cognito_edge_cli.stack import CHECKOUT, Choice, Stack
 
+PLACEHOLDER = CHECKOUT / "infra" / "site_placeholder"
 CONFIG = site_config(
     region="eu-west-1",
     user_pool_id="eu-west-1_AbCdEfGhI",
@@ -67,33 +70,31 @@ def test_the_configuration_is_the_systems_and_not_the_folders(folder):
 
 
 @pytest.mark.parametrize("name", ["notes.docx", "README", "key.pem"])
-def test_a_file_that_nobody_told_how_to_serve_is_refused(folder, name):
+def test_a_file_of_unknown_type_is_refused(folder, name):
     """Rather than put as something: it may not belong there at all."""
     (folder / name).write_text("x")
-    with pytest.raises(SiteError, match=name):
+    with pytest.raises(ScriptError, match=name):
         site_files(folder, CONFIG)
 
 
 def test_a_link_out_of_the_folder_is_refused(folder, tmp_path_factory):
-    """What it leads to may be meant for nobody."""
+    """What it leads to may be secret."""
     secret = tmp_path_factory.mktemp("elsewhere") / "secret.txt"
     secret.write_text("secret")
     (folder / "linked.txt").symlink_to(secret)
-    with pytest.raises(SiteError, match="symbolic link"):
+    with pytest.raises(ScriptError, match="symbolic link"):
         site_files(folder, CONFIG)
 
 
 def test_a_folder_without_a_page_is_no_site(tmp_path):
     """It says how to build one."""
-    with pytest.raises(SiteError, match=r"no index\.html"):
+    with pytest.raises(ScriptError, match=r"no index\.html"):
         site_files(tmp_path, CONFIG)
 
 
-def test_the_placeholder_is_a_site_and_stands_in_where_none_is_built(monkeypatch, tmp_path):
+def test_the_placeholder_is_a_site():
     """A clone without npm still deploys."""
-    monkeypatch.setattr(_site_files, "BUILT", tmp_path / "nothing")
-    assert _site_files.built_or_placeholder() == _site_files.PLACEHOLDER
-    (page,) = [file for file in site_files(_site_files.PLACEHOLDER, CONFIG) if file.key == "index.html"]
+    (page,) = [file for file in site_files(PLACEHOLDER, CONFIG) if file.key == "index.html"]
     assert b"<script" not in page.content  # the site's own policy would stop inline ones
 
 
@@ -132,7 +133,7 @@ class FakeAws:
 def run(monkeypatch, folder, capsys):
     """Run the script against a deployed stack; returns status, AWS and what was printed."""
 
-    def go(*arguments, keys=(), site_bucket="bucket"):
+    def go(*arguments, keys=(), site_bucket="bucket", default_folder=False):
         fake = FakeAws(*keys)
         stack = Stack(
             name="Deployed",
@@ -143,10 +144,10 @@ def run(monkeypatch, folder, capsys):
             distribution_id="E1",
             site_bucket=site_bucket,
         )
-        monkeypatch.setattr("cognito_edge_cli.stack.find", lambda *_: stack)
-        monkeypatch.setattr("cognito_edge_cli.stack.client", lambda *_, **__: fake)
-        more = ["--folder", str(folder)] if arguments[0] == "put" else []
-        status = website.main([*arguments, *more])
+        monkeypatch.setattr(Choice, "find", lambda _: stack)
+        monkeypatch.setattr(site, "client", lambda *_, **__: fake)
+        more = ["--folder", str(folder)] if arguments[0] == "put" and not default_folder else []
+        status = main(["site", *arguments, *more])
         return status, fake, capsys.readouterr()
 
     return go
@@ -186,9 +187,36 @@ def test_a_system_without_a_site_is_named(run):
     assert "Deployed has no output SiteBucket" in printed.err
 
 
+def test_the_placeholder_stands_in_where_no_site_is_built(run, monkeypatch, tmp_path_factory):
+    """And it is said."""
+    clone = tmp_path_factory.mktemp("clone")
+    shutil.copytree(PLACEHOLDER, clone / "infra" / "site_placeholder")
+    monkeypatch.setattr(site, "CHECKOUT", clone)
+    status, aws, printed = run("put", default_folder=True)
+    assert status == 0
+    assert aws.objects["index.html"] == (PLACEHOLDER / "index.html").read_bytes()
+    assert "web/dist has not been built" in printed.err
+
+
+def test_an_installed_package_has_no_site_of_its_own(run, monkeypatch):
+    """A folder has to be named there."""
+    monkeypatch.setattr(site, "CHECKOUT", None)
+    status, aws, printed = run("put", default_folder=True)
+    assert (status, aws.done) == (1, [])
+    assert "Name a folder with --folder" in printed.err
+    assert run("put")[0] == 0
+
+
+def test_what_s3_says_cannot_steer_the_terminal(run, monkeypatch):
+    """Its message may repeat a key, and a key may hold any character."""
+    refusal = {"Errors": [{"Message": "no\x1b[2Jsuch\x9b31mkey\u202e"}]}
+    monkeypatch.setattr(FakeAws, "delete_objects", lambda *_, **__: refusal)
+    status, _, printed = run("empty", "--yes", keys=["a"])
+    assert status == 1
+    assert r"no\x1b[2Jsuch\x9b31mkey\u202e" in printed.err
+
+
 def test_help_has_an_example(capsys):
-    """As every script's."""
-    with pytest.raises(SystemExit) as ended:
-        website.main(["--help"])
-    assert ended.value.code == 0
-    assert "python scripts/website.py put --local" in capsys.readouterr().out
+    """As every command's."""
+    assert main(["site", "--help"]) == 0
+    assert "cognito-edge site put --local" in capsys.readouterr().out

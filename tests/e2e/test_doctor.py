@@ -15,19 +15,21 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import requests
-from cognito_edge_cli import stack as _stack
-from cognito_edge_cli.doctor import command as doctor
-from cognito_edge_cli.doctor.checks import calls as _doctor_calls
+from cognito_edge_cli import stack as stacks
+from cognito_edge_cli.doctor.checks import calls
+from cognito_edge_cli.doctor.command import PROBES
 from cognito_edge_cli.doctor.system import Answer
 from cognito_edge_cli.doctor.system import System as Examined
-from cognito_edge_cli.sign_in import token_cache as _tokens
+from cognito_edge_cli.main import main
+from cognito_edge_cli.sign_in import token_cache
 
 from tests.e2e.conftest import System
 from tests.support import running_system as local_system
+from tests.support.http_fake import Answer as HttpAnswer
+from tests.support.http_fake import HttpFake
 
 pytestmark = pytest.mark.e2e
 
@@ -43,11 +45,11 @@ class Patient(System):
 
     def client(self, service: str):
         """Return a boto3 client of the emulator."""
-        return _stack.client(self.stack, service, self.outputs["region"])
+        return stacks.client(self.stack, service, self.outputs["region"])
 
     @cached_property
-    def stack(self) -> _stack.Stack:
-        return _stack._local(self.process.outputs_file)
+    def stack(self) -> stacks.Stack:
+        return stacks._local(self.process.outputs_file)
 
     @cached_property
     def resources(self) -> dict[str, str]:
@@ -103,9 +105,9 @@ def patient(tmp_path_factory):
     settings = folder / "settings.json"
     settings.write_text(json.dumps(SETTINGS))
     with local_system.running(folder, "--settings", str(settings)) as process, pytest.MonkeyPatch.context() as patch:
-        for module in (_stack, _tokens):
+        for module in (stacks, token_cache):
             patch.setattr(module, "LOCAL_FOLDER", process.state_dir)
-        patch.setattr(_stack, "client", one_of_each(_stack.client))
+        patch.setattr(stacks, "client", one_of_each(stacks.client))
         found = Patient(process)
         found.wait_until_well()
         yield found
@@ -142,7 +144,7 @@ def examine(patient, capsys):
     """Run the doctor; whatever it says, it says no secret."""
 
     def examine(*options: str, clock=time.time) -> Report:
-        status = doctor.main(["--local", "--json", *options], clock=clock)
+        status = main(["doctor", "--local", "--json", *options], clock=clock)
         captured = capsys.readouterr()
         printed = captured.out + captured.err
         for secret in (patient.outputs["password"], *patient.token.split(".")[1:], patient.claims()["sub"]):
@@ -170,7 +172,7 @@ def parameter(patient: Patient, name: str, value: str | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def distribution(patient: Patient, change) -> Iterator[None]:
-    """Change the distribution's configuration; *change* gets it, and the behaviour `/api/*`."""
+    """Change the distribution's configuration; *change* gets it, and the behavior ``/api/*``."""
     cloudfront, id_ = patient.client("cloudfront"), patient.resources["DistributionId"]
 
     def write(config: dict) -> None:
@@ -259,8 +261,8 @@ def version_with(patient: Patient, **changes: object) -> Iterator[None]:
     # Lambda publishes a version only if something has changed.
     arn = client.publish_version(FunctionName=patient.edge_function, Description="by hand")["FunctionArn"]
 
-    def change(_config: dict, behaviour: dict) -> None:
-        behaviour["LambdaFunctionAssociations"]["Items"][0]["LambdaFunctionARN"] = arn
+    def change(_config: dict, behavior: dict) -> None:
+        behavior["LambdaFunctionAssociations"]["Items"][0]["LambdaFunctionARN"] = arn
 
     with distribution(patient, change):
         yield
@@ -287,43 +289,21 @@ def new_keys(patient: Patient) -> Iterator[None]:
     patient.wait_until_well()
 
 
-class _Impostor(BaseHTTPRequestHandler):
-    """Answers in place of the gateway or of a function URL."""
-
-    status, headers_to_send, body = 200, {}, b"{}"
-
-    def do_GET(self) -> None:
-        self.send_response(self.status)
-        for name, value in {**self.headers_to_send, "Content-Length": str(len(self.body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(self.body)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
 @contextlib.contextmanager
 def impostor(patient: Patient, place: str, status: int, headers: dict, body: bytes = b"{}") -> Iterator[None]:
     """Let the outputs lead somewhere else: what the twin and the door never do, another server does."""
-    handler = type("Impostor", (_Impostor,), {"status": status, "headers_to_send": headers, "body": body})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
+    server = HttpFake(lambda _: HttpAnswer(status, body, headers))
     file = patient.process.outputs_file
     before = file.read_bytes()
     outputs = json.loads(before)
-    url = f"http://127.0.0.1:{server.server_port}"
     if place == "gateway_url":
-        outputs["gateway_url"] = url
+        outputs["gateway_url"] = server.url
     else:
-        outputs["function_urls"]["api"] = url + "/"
+        outputs["function_urls"]["api"] = server.url + "/"
     file.write_text(json.dumps(outputs))
     yield
     file.write_bytes(before)
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    server.close()
 
 
 @contextlib.contextmanager
@@ -337,61 +317,61 @@ def empty_log(patient: Patient) -> Iterator[None]:
 # --- what they change ---------------------------------------------------------------------------------------------------
 
 
-def disabled(config, _behaviour):
+def disabled(config, _behavior):
     config["Enabled"] = False
 
 
-def custom_error(config, _behaviour):
+def custom_error(config, _behavior):
     item = {"ErrorCode": 403, "ResponsePagePath": "/index.html", "ResponseCode": "200", "ErrorCachingMinTTL": 10}
     config["CustomErrorResponses"] = {"Quantity": 1, "Items": [item]}
 
 
-def kept_error(config, _behaviour):
+def kept_error(config, _behavior):
     config["CustomErrorResponses"] = {"Quantity": 1, "Items": [{"ErrorCode": 503, "ErrorCachingMinTTL": 60}]}
 
 
-def cacheable(_config, behaviour):
-    behaviour["CachePolicyId"] = STORING_POLICY
+def cacheable(_config, behavior):
+    behavior["CachePolicyId"] = STORING_POLICY
 
 
-def with_host(_config, behaviour):
-    behaviour["OriginRequestPolicyId"] = ALL_VIEWER
+def with_host(_config, behavior):
+    behavior["OriginRequestPolicyId"] = ALL_VIEWER
 
 
-def forwarding_nothing(_config, behaviour):
-    del behaviour["OriginRequestPolicyId"]
+def forwarding_nothing(_config, behavior):
+    del behavior["OriginRequestPolicyId"]
 
 
-def plain_http(_config, behaviour):
-    behaviour["ViewerProtocolPolicy"] = "allow-all"
+def plain_http(_config, behavior):
+    behavior["ViewerProtocolPolicy"] = "allow-all"
 
 
-def reading_only(_config, behaviour):
-    behaviour["AllowedMethods"] = {"Quantity": 2, "Items": ["GET", "HEAD"]}
+def reading_only(_config, behavior):
+    behavior["AllowedMethods"] = {"Quantity": 2, "Items": ["GET", "HEAD"]}
 
 
-def without_body(_config, behaviour):
-    behaviour["LambdaFunctionAssociations"]["Items"][0]["IncludeBody"] = False
+def without_body(_config, behavior):
+    behavior["LambdaFunctionAssociations"]["Items"][0]["IncludeBody"] = False
 
 
-def too_early(_config, behaviour):
-    behaviour["LambdaFunctionAssociations"]["Items"][0]["EventType"] = "viewer-request"
+def too_early(_config, behavior):
+    behavior["LambdaFunctionAssociations"]["Items"][0]["EventType"] = "viewer-request"
 
 
-def without_function(_config, behaviour):
-    behaviour["LambdaFunctionAssociations"] = {"Quantity": 0}
+def without_function(_config, behavior):
+    behavior["LambdaFunctionAssociations"] = {"Quantity": 0}
 
 
-def an_alias(_config, behaviour):
-    item = behaviour["LambdaFunctionAssociations"]["Items"][0]
+def an_alias(_config, behavior):
+    item = behavior["LambdaFunctionAssociations"]["Items"][0]
     item["LambdaFunctionARN"] = item["LambdaFunctionARN"].rpartition(":")[0] + ":live"
 
 
-def signed_as_for_a_bucket(config, behaviour):
+def signed_as_for_a_bucket(config, behavior):
     control = next(
         one["OriginAccessControlId"] for one in config["Origins"]["Items"] if one.get("OriginAccessControlId")
     )
-    origin = next(one for one in config["Origins"]["Items"] if one["Id"] == behaviour["TargetOriginId"])
+    origin = next(one for one in config["Origins"]["Items"] if one["Id"] == behavior["TargetOriginId"])
     origin["OriginAccessControlId"] = control
 
 
@@ -417,21 +397,24 @@ def a(plant, *arguments, **named):
 
 
 PLANTS = {
-    "policy deleted": (a(parameter, "policy", None), {"parameters.readable": "policy.py put"}),
+    "policy deleted": (a(parameter, "policy", None), {"parameters.readable": "cognito-edge policy put"}),
     "client id deleted": (a(parameter, "client-id", None), {"parameters.readable": "ssm put-parameter"}),
     "pool id malformed": (a(parameter, "user-pool-id", "pool"), {"parameters.well-formed": "ssm put-parameter"}),
     "client id of another client": (a(parameter, "client-id", "0abcdefghij"), {"parameters.own": "--value"}),
     "pool id of another pool": (a(parameter, "user-pool-id", "us-east-1_Other0001"), {"parameters.own": "--value"}),
-    "policy broken": (a(parameter, "policy", '{"version": 1, "routes": ['), {"policy.valid": "policy.py revert"}),
+    "policy broken": (
+        a(parameter, "policy", '{"version": 1, "routes": ['),
+        {"policy.valid": "cognito-edge policy revert"},
+    ),
     "policy with an unknown key": (
         a(parameter, "policy", '{"version": 1, "rules": []}'),
-        {"policy.valid": "policy.py"},
+        {"policy.valid": "cognito-edge policy"},
     ),
     "policy too large": (a(parameter, "policy", LONG), {"policy.size": "--compact"}),
-    "policy with a public rule": (a(parameter, "policy", PUBLIC), {"policy.rules": "policy.py put"}),
-    "cut-off in the future": (a(parameter, "policy", FUTURE), {"policy.rules": "policy.py put"}),
+    "policy with a public rule": (a(parameter, "policy", PUBLIC), {"policy.rules": "cognito-edge policy put"}),
+    "cut-off in the future": (a(parameter, "policy", FUTURE), {"policy.rules": "cognito-edge policy put"}),
     "pool without keys": (a(parameter, "user-pool-id", "us-east-1_Other0001"), {"keys.readable": "jwks.json"}),
-    "keys rotated": (new_keys, {"keys.kid": "get_token.py --force"}),
+    "keys rotated": (new_keys, {"keys.kid": "cognito-edge token --force"}),
     "distribution disabled": (a(distribution, disabled), {"distribution.enabled": "switch it on"}),
     "error page for everything": (a(distribution, custom_error), {"distribution.errors": "remove the custom error"}),
     "errors kept": (a(distribution, kept_error), {"distribution.errors": "TTL to 0"}),
@@ -503,11 +486,15 @@ PLANTS = {
     "no credentials": (a(fault, credentials="missing"), {"gateway.call": "edge.trust"}),
     "edge's clock ten minutes fast": (
         a(fault, clock=600),
-        {"gateway.call": "clock.edge", "clock.edge": "fault.py clock 0", "local.faults": "fault.py reset"},
+        {
+            "gateway.call": "clock.edge",
+            "clock.edge": "cognito-edge fault clock 0",
+            "local.faults": "cognito-edge fault reset",
+        },
     ),
     "edge's clock ten minutes slow": (
         a(fault, clock=-600),
-        {"gateway.call": "clock.edge", "clock.edge": "fault.py clock 0"},
+        {"gateway.call": "clock.edge", "clock.edge": "cognito-edge fault clock 0"},
     ),
     "an empty log": (empty_log, {"logs.regions": "look again"}),
 }
@@ -603,7 +590,7 @@ def test_a_real_mismatch_is_explained_by_the_local_door_without_telling_who_call
     sent = requests.delete(f"{patient.url}/api/echo", headers=headers, data=b"x", timeout=10)
     answer = Answer(sent.status_code, {name.lower(): value for name, value in sent.headers.items()}, sent.text)
     system = Examined(patient.stack, stack_region="us-east-1", path="/api/echo", token=patient.token, clock=time.time)
-    verdict = _doctor_calls._refused(system, answer)
+    verdict = calls._refused(system, answer)
     assert "403 InvalidSignatureException" in verdict.found
     assert "^ first difference, character 1" in verdict.found
     assert "the hash stated in x-amz-content-sha256 was signed, of another body" in verdict.found
@@ -626,20 +613,20 @@ def test_a_deployed_stack_is_found_by_its_outputs_and_its_logs_in_every_region(p
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     group, now = f"/aws/lambda/us-east-1.{patient.edge_function}", int(time.time())
-    logs = _stack.client(patient.stack, "logs", "eu-west-1")
+    logs = stacks.client(patient.stack, "logs", "eu-west-1")
     logs.create_log_group(logGroupName=group)
     logs.create_log_stream(logGroupName=group, logStreamName="replica")
-    line = {"time": "2026-11-21T14:00:00.000Z", "event": "refresh_failed", "what": "keys", "reason": "nobody answered"}
+    line = {"time": "2026-11-21T14:00:00.000Z", "event": "refresh_failed", "what": "keys", "reason": "no answer"}
     events = [{"timestamp": now * 1000, "message": json.dumps(line)}]
     logs.put_log_events(logGroupName=group, logStreamName="replica", logEvents=events)
 
     steps = ("parameters", "policy", "clock.here", "distribution", "behavior", "edge", "url.permissions", "logs")
-    status = doctor.main(["--no-sign-in", "--json", *(part for step in steps for part in ("--only", step))])
+    status = main(["doctor", "--no-sign-in", "--json", *(part for step in steps for part in ("--only", step))])
     found = Report(status, json.loads(capsys.readouterr().out))
     assert status == 0
     regions = next(line for line in found.document["checks"] if line["id"] == "logs.regions")
     assert regions["found"].startswith("eu-west-1: log group ")
-    assert "nobody answered (eu-west-1)" in found.named("logs.errors")[0]["found"]
+    assert "no answer (eu-west-1)" in found.named("logs.errors")[0]["found"]
     assert found.document["counts"]["warn"] == 1
 
 
@@ -647,7 +634,7 @@ def test_every_check_has_a_plant():
     """What cannot be planted through the emulator is tested in tests/cli/test_doctor.py: replication."""
     planted = {check for _, expected in PLANTS.values() for check in expected}
     planted |= {"clock.here", "logs.errors", "token.present", "token.judged", "distribution.replicated"}
-    assert {probe.id for probe in doctor.PROBES} == planted
+    assert {probe.id for probe in PROBES} == planted
     assert len(PLANTS) >= 20
 
 
@@ -671,7 +658,7 @@ def test_a_healthy_system_passes_every_check(patient):
 
 
 def test_a_system_that_is_not_there_is_no_diagnosis(tmp_path, monkeypatch, capsys):
-    """Status 2: nobody has looked."""
-    monkeypatch.setattr(_stack, "LOCAL_FOLDER", tmp_path)
-    assert doctor.main(["--local"]) == 2
+    """Status 2: nothing was looked at."""
+    monkeypatch.setattr(stacks, "LOCAL_FOLDER", tmp_path)
+    assert main(["doctor", "--local"]) == 2
     assert "make run" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A signature that does not match: AWS's canonical request against ours, the first difference marked  pure."""
+"""A signature that does not match: AWS's canonical request against ours, the first difference marked."""
 
 import hashlib
 import re
@@ -14,7 +14,7 @@ _WIDTH: Final = 150
 
 
 def canonical_of(message: str) -> list[str]:
-    """Return the lines of the canonical request in AWS's answer; none if it holds none, as function URLs' mostly do."""
+    """Return the lines of the canonical request in AWS's answer; an empty list if it holds none, as most of function URLs'."""
     found = _CANONICAL.search(message)
     return found["text"].split("\n") if found else []
 

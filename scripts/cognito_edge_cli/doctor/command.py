@@ -1,8 +1,5 @@
-"""Find out why a request was refused: walk its whole way, say what was expected, what is there, and what to do."""
+"""The command ``doctor``: walk a request's whole way, say what was expected, what is there, and what to do."""
 
-import argparse
-import contextlib
-import io
 import json
 import sys
 import time
@@ -11,48 +8,51 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
+import click
 import requests
 from botocore.exceptions import BotoCoreError, ClientError
-from cognito_edge.bearer import bearer_token
-from cognito_edge.errors import GatewayError, iso8601
+from cognito_edge.text import iso8601
 
-from cognito_edge_cli import stack as _stack
 from cognito_edge_cli.console import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     EXIT_OK,
     EXIT_USAGE,
+    Command,
     ScriptError,
     answer,
+    answer_json,
+    as_typed,
     aws_message,
+    path_as_sent,
     run,
     say,
 )
-from cognito_edge_cli.sign_in import command as get_token
-from cognito_edge_cli.stack import Stack
+from cognito_edge_cli.sign_in.command import SignIn, obtain
+from cognito_edge_cli.sign_in.token_cache import Tokens
+from cognito_edge_cli.stack import DEFAULT_REGION, Choice, Stack, system_options
+from cognito_edge_cli.token_input import read_token
 
-from .checks import calls as _doctor_calls
-from .checks import distribution as _doctor_distribution
-from .checks import functions as _doctor_functions
-from .checks import logs as _doctor_logs
-from .checks import parameters as _doctor_parameters
+from .checks import calls, distribution, functions, logs, parameters
 from .refusals import explained, refusals
 from .report import Check, Outcome, Probe, Verdict, document, result, text, unseen
-from .system import System, UnseenError
+from .system import System, UnseenError, options_of
 
 EXAMPLES = """\
-examples:
-  python scripts/doctor.py --local     the system that `make run` started, as its demo user
-  python scripts/doctor.py             the deployed stack; a browser opens if nobody is signed in
-  python scripts/doctor.py --token-file token.txt --path /api/orders
-                                       would this token get there, and if not, why
-  python scripts/get_token.py --local | python scripts/doctor.py --local --token-file -
-  python scripts/doctor.py --no-sign-in --json > report.json
-                                       everything that needs no token, for a program
-  python scripts/doctor.py --only behavior --only url.permissions
-                                       these checks alone; names as the list shows them, or their first part
-  python scripts/doctor.py --code expired
-                                       what a refusal's code means; no system is asked
+Examples:
+  cognito-edge doctor --local
+      the system that `make run` started, as its demo user
+  cognito-edge doctor
+      the deployed stack; a browser opens if no sign-in is cached
+  cognito-edge doctor --token-file token.txt --path /api/orders
+      would this token get there, and if not, why
+  cognito-edge token --local | cognito-edge doctor --local --token-file -
+  cognito-edge doctor --no-sign-in --json > report.json
+      everything that needs no token, for a program
+  cognito-edge doctor --only behavior --only url.permissions
+      these checks alone; names as the list shows them, or their first part
+  cognito-edge doctor --code expired
+      what a refusal's code means; no system is asked
 
 It only reads, and makes two GETs through the gateway and one to each function URL. It prints no token, no key and no
 signature; users are shown by the hash that the log has. The AWS credentials need to read CloudFormation, CloudFront,
@@ -61,20 +61,20 @@ IAM, Lambda, SSM and CloudWatch Logs (ReadOnlyAccess does).
 --json prints {"version": 1, "system", "time", "result", "counts": {outcome: number}, "checks": [{"id", "step",
 "subject", "outcome", "expected", "found", "fix"}]}; outcomes are pass, warn, fail and could_not_look.
 
-exit status: 0 nothing is wrong (warnings allowed); 1 something is; 2 wrong usage, or something could not be looked at and
-nobody can say; 130 interrupted
+Exit status: 0 all is right (warnings allowed); 1 something is wrong; 2 wrong usage, or something could not be looked
+at; 130 interrupted
 """
 
 PROBES: tuple[Probe, ...] = (
-    *_doctor_parameters.PROBES,
-    *_doctor_distribution.PROBES,
-    *_doctor_functions.PROBES,
-    *_doctor_calls.PROBES,
-    *_doctor_logs.PROBES,
+    *parameters.PROBES,
+    *distribution.PROBES,
+    *functions.PROBES,
+    *calls.PROBES,
+    *logs.PROBES,
 )
 """Every check, in the order of the list."""
 
-_ORDER = (
+STEPS = (
     "parameters",
     "policy",
     "clock",
@@ -91,58 +91,96 @@ _ORDER = (
 _NEED_TOKEN = frozenset({"keys.kid", "token.present", "token.judged", "gateway.call"})
 _TOGETHER = 8
 _QUIET_S = 2.0
-_MAX_TOKEN_BYTES = 32_768
 _PATH = "/api/whoami"
 
 
-def main(argv: Sequence[str] | None = None, *, clock: Callable[[], float] = time.time) -> int:
-    """Do what *argv* (None: this process's own arguments) says and return the exit status.
+def _known_checks(_context: click.Context, _parameter: click.Parameter, names: Sequence[str]) -> list[Probe]:
+    """Return the probes that are named, or whose step is; all of them without a name."""
+    for name in names:
+        if not any(name in (probe.id, probe.step) for probe in PROBES):
+            raise click.BadParameter(f"{name}: no such check; there are {', '.join(probe.id for probe in PROBES)}")
+    return [probe for probe in PROBES if not names or probe.id in names or probe.step in names]
 
-    Args:
-        argv: The arguments after the script's name.
-        clock: This machine's clock, seconds since the epoch.
-    """
-    parser = _parser()
-    arguments = parser.parse_args(argv)
-    if arguments.code is not None:
-        return _usage_if_failed(run(lambda: _explain(arguments.code)))
-    probes = [
-        probe for probe in _chosen(parser, arguments.only) if not (arguments.no_sign_in and probe.id in _NEED_TOKEN)
-    ]
+
+@click.command("doctor", cls=Command, epilog=EXAMPLES)
+@click.option("--path", callback=path_as_sent, default=_PATH, metavar="PATH", help=f"What to call (default: {_PATH}).")
+@click.option("--token-file", metavar="FILE", help="The token to look at; - for standard input.")
+@click.option("--no-sign-in", is_flag=True, help="Leave out what needs a token.")
+@click.option(
+    "--only",
+    "probes",
+    multiple=True,
+    metavar="CHECK",
+    callback=_known_checks,
+    help="This check, or all of this step; may be repeated.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The report for programs.")
+@click.option("--code", metavar="CODE", help="Explain a refusal's code, or all; asks no system.")
+@system_options
+@click.pass_obj
+def doctor(
+    clock: Callable[[], float],
+    *,
+    path: str,
+    token_file: str | None,
+    no_sign_in: bool,
+    probes: list[Probe],
+    as_json: bool,
+    code: str | None,
+    system: Choice,
+) -> int:
+    """Walk the way of a request and say what is wrong, and what to do about it."""
+    if token_file and no_sign_in:
+        raise click.UsageError("--token-file and --no-sign-in contradict each other: give one of them.")
+    if code is not None:
+        return _usage_if_failed(run(lambda: _explain(code)))
+    if no_sign_in:
+        probes = [probe for probe in probes if probe.id not in _NEED_TOKEN]
     if not probes:
-        parser.error("--no-sign-in leaves out all that --only names: those checks need a token")
+        raise click.UsageError("--no-sign-in leaves out all that --only names: those checks need a token.")
     found: list[System] = []
 
-    def find() -> int:
-        stack = _stack.find(parser, arguments)
-        region = arguments.region or _stack.DEFAULT_REGION
-        token = _token(stack, arguments, clock)
-        found.append(System(stack, stack_region=region, path=arguments.path, token=token, clock=clock))
-        return EXIT_OK
+    def find() -> None:
+        stack = system.find()
+        region = system.region or DEFAULT_REGION
+        token = read_token(token_file) if token_file else _signed_in(stack, region, clock, wanted=not no_sign_in)
+        found.append(System(stack, stack_region=region, path=path, token=token, clock=clock))
 
-    # What cannot even be found has not been examined: that is no diagnosis.
+    # A system that is not found is wrong usage (2), not a diagnosis (1).
     if status := run(find):
         return _usage_if_failed(status)
-    return run(lambda: _examine(found[0], probes, as_json=arguments.json))
+    return _report(found[0], probes, as_json=as_json)
 
 
 def _usage_if_failed(status: int) -> int:
     return EXIT_USAGE if status == EXIT_FAILED else status
 
 
-def _explain(code: str) -> int:
+def _explain(code: str) -> None:
     codes = list(refusals()) if code == "all" else [code]
-    answer("\n\n".join(explained(one) for one in codes))
-    return EXIT_OK
+    answer(as_typed("\n\n".join(map(explained, codes))))
 
 
-def _examine(system: System, probes: Sequence[Probe], *, as_json: bool) -> int:
+def _signed_in(stack: Stack, region: str, clock: Callable[[], float], *, wanted: bool) -> str | UnseenError:
+    """Return an ID token as the command ``token`` prints it, or why there is no token to look at."""
+    fix = f"give one with --token-file FILE, or sign in: cognito-edge token {options_of(stack, region)}"
+    if not wanted:
+        return UnseenError("no one signed in (--no-sign-in)", fix)
+    tokens: list[Tokens] = []
+    status = run(lambda: tokens.append(obtain(stack, SignIn(), clock)))
+    if status == EXIT_INTERRUPTED:
+        raise KeyboardInterrupt
+    return tokens[0].id_token if tokens else UnseenError("signing in failed, for the reason on standard error", fix)
+
+
+def _report(system: System, probes: Sequence[Probe], *, as_json: bool) -> int:
     began = system.clock()
     checks = examine(system, probes)
     if as_json:
-        answer(json.dumps(document(system.stack.name, iso8601(began), checks), indent=2, ensure_ascii=False))
+        answer_json(json.dumps(document(system.stack.name, iso8601(began), checks), indent=2, ensure_ascii=False))
     else:
-        answer(text(checks, colour=sys.stdout.isatty()))
+        coloured = sys.stdout.isatty()
+        answer(text(checks, colour=coloured), coloured=coloured)
     match result(checks):
         case Outcome.FAIL:
             return EXIT_FAILED
@@ -166,7 +204,7 @@ def examine(system: System, probes: Iterable[Probe]) -> list[Check]:
         futures = {pool.submit(_look, probe, system): probe for probe in probes}
         _report_progress(futures)
     checks = [Check(probe, verdict) for future, probe in futures.items() for verdict in future.result()]
-    return sorted(checks, key=lambda check: _ORDER.index(check.probe.step))
+    return sorted(checks, key=lambda check: STEPS.index(check.probe.step))
 
 
 def _report_progress(futures: "dict[Future[list[Verdict]], Probe]") -> None:
@@ -182,7 +220,7 @@ def _report_progress(futures: "dict[Future[list[Verdict]], Probe]") -> None:
 
 
 def _look(probe: Probe, system: System) -> list[Verdict]:
-    """Return what a probe finds; whatever keeps it from looking is said, and is no "all right"."""
+    """Return what a probe finds; what keeps it from looking is a verdict, too, and never "pass"."""
     verdicts: list[Verdict] = []
     try:
         verdicts.extend(probe.look(system))
@@ -190,7 +228,7 @@ def _look(probe: Probe, system: System) -> list[Verdict]:
         verdicts.append(unseen(str(error), error.fix))
     except ClientError as error:
         fix = "see AWS's words above"
-        if _doctor_functions.refused(error):
+        if functions.refused(error):
             fix = f"allow {error.operation_name} to the AWS credentials that the doctor runs with (ReadOnlyAccess does)"
         verdicts.append(unseen(f"AWS refused {error.operation_name}: {aws_message(error)}", fix))
     except (BotoCoreError, requests.RequestException, ScriptError) as error:
@@ -207,93 +245,3 @@ def _look(probe: Probe, system: System) -> list[Verdict]:
         where = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
         verdicts.append(unseen(f"the doctor itself failed: {where}", "that is a bug: report it with this line"))
     return verdicts
-
-
-# --- token --------------------------------------------------------------------------------------------------------------
-
-
-def _token(stack: Stack, arguments: argparse.Namespace, clock: Callable[[], float]) -> str | UnseenError:
-    """Return the token to look at, or why there is none.
-
-    Raises:
-        ScriptError: The file that was named holds none.
-    """
-    if arguments.token_file:
-        return _token_from(arguments.token_file)
-    fix = "give one with --token-file FILE, or sign in: python scripts/get_token.py " + (
-        "--local" if stack.is_local else ""
-    )
-    if arguments.no_sign_in:
-        return UnseenError("nobody signed in (--no-sign-in)", fix.strip())
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        status = get_token.main(_sign_in_options(arguments), clock=clock)
-    if status == EXIT_INTERRUPTED:
-        raise KeyboardInterrupt
-    if status != EXIT_OK:
-        return UnseenError("signing in failed, for the reason on standard error", fix.strip())
-    return printed.getvalue().strip()
-
-
-def _sign_in_options(arguments: argparse.Namespace) -> list[str]:
-    if arguments.local:
-        return ["--local"]
-    given = {"--stack": arguments.stack, "--region": arguments.region, "--profile": arguments.profile}
-    return [part for option, value in given.items() if value for part in (option, value)]
-
-
-def _token_from(name: str) -> str:
-    """Read a token; what is in it, the checks find out. Arguments show in process lists, so it never stands there."""
-    try:
-        data = sys.stdin.buffer.read(4 * _MAX_TOKEN_BYTES) if name == "-" else Path(name).read_bytes()
-        header = data.decode("ascii").strip()
-    except OSError as error:
-        raise ScriptError(f"{name} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise ScriptError(f"{name}: expected a token, which is ASCII text; this is something else.") from None
-    if header.lower().startswith("authorization:"):
-        header = header.partition(":")[2].strip()
-    try:
-        # get_token.py prints a token with or without its scheme.
-        token = bearer_token([header if " " in header or not header else f"Bearer {header}"], _MAX_TOKEN_BYTES)
-    except GatewayError as error:
-        raise ScriptError(f"{'standard input' if name == '-' else name} holds no token: {error}") from None
-    return token
-
-
-# --- command line -------------------------------------------------------------------------------------------------------
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="doctor.py",
-        description="Walk the way of a request and say what is wrong, and what to do about it.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    _stack.add_arguments(parser)
-    parser.add_argument("--path", type=_path, default=_PATH, metavar="PATH", help=f"what to call (default: {_PATH})")
-    token = parser.add_mutually_exclusive_group()
-    token.add_argument("--token-file", metavar="FILE", help="the token to look at; - for standard input")
-    token.add_argument("--no-sign-in", action="store_true", help="leave out what needs a token")
-    parser.add_argument(
-        "--only", action="append", metavar="CHECK", help="this check, or all of this step; may be repeated"
-    )
-    parser.add_argument("--json", action="store_true", help="the report for programs")
-    parser.add_argument("--code", metavar="CODE", help="explain a refusal's code, or all; asks no system")
-    return parser
-
-
-def _chosen(parser: argparse.ArgumentParser, only: Sequence[str] | None) -> list[Probe]:
-    if not only:
-        return list(PROBES)
-    for name in only:
-        if not any(name in (probe.id, probe.step) for probe in PROBES):
-            parser.error(f"--only {name}: no such check; there are {', '.join(probe.id for probe in PROBES)}")
-    return [probe for probe in PROBES if probe.id in only or probe.step in only]
-
-
-def _path(value: str) -> str:
-    if not value.startswith("/") or "#" in value or any(character.isspace() for character in value):
-        raise argparse.ArgumentTypeError(f"expected a path as it is sent, such as /api/whoami, not {value!r}")
-    return value

@@ -1,4 +1,4 @@
-"""Does an IAM policy allow one action, under the conditions that matter for function URLs?  pure.
+"""Does an IAM policy allow one action, under the conditions that matter for function URLs?
 
 Not IAM's whole logic: what this project's policies consist of, and "unsure" for everything else, never "yes".
 """
@@ -34,7 +34,7 @@ def says(
 
     Args:
         statements: Of identity policies, or of one resource policy.
-        action: For example `lambda:InvokeFunction`.
+        action: For example ``lambda:InvokeFunction``.
         resource: ARN of what is called.
         context: Condition keys that are known, with their values; names in lower case.
         principal: Who calls, for a resource policy: an ARN or a service; None for identity policies.
@@ -58,13 +58,13 @@ def says(
 
 
 def open_to_all(statements: Sequence[Statement]) -> Iterator[str]:
-    """Yield the names of statements that let everybody in who finds the function's URL."""
+    """Yield the names of statements that let everyone in who finds the function's URL."""
     for statement in statements:
         conditions = _flat(statement.get("Condition") or {})
-        everybody = _is_for(statement, "*", exactly=True)
+        everyone = _is_for(statement, "*", exactly=True)
         signed = conditions.get("lambda:functionurlauthtype") == ["AWS_IAM"]
         tied = any(key in conditions for key in ("aws:sourcearn", "aws:sourceaccount", "aws:principalorgid"))
-        if statement.get("Effect") == "Allow" and everybody and not signed and not tied:
+        if statement.get("Effect") == "Allow" and everyone and not signed and not tied:
             yield str(statement.get("Sid", "without a Sid"))
 
 
@@ -107,7 +107,7 @@ def _fits(condition: Mapping[str, Any], context: Mapping[str, str]) -> bool | No
                 unsure = True
                 continue
             wanted = [str(one) for one in (value if isinstance(value, list) else [value])]
-            # What is known to be absent is "": it equals nothing.
+            # A key that is known to be absent has the value "", which matches nothing.
             if not any(_matches(one, context[key.lower()], fold=operator == "Bool") for one in wanted):
                 return False
     return None if unsure else True

@@ -1,14 +1,17 @@
-"""What `docs/refusals.md` says about each refusal code: the table there is the only place that explains them."""
+"""What ``docs/refusals.md`` says about each refusal code: the table there is the only place that explains them."""
 
 import re
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 from cognito_edge_cli.console import ScriptError
-from cognito_edge_cli.stack import PROJECT_ROOT
+from cognito_edge_cli.stack import CHECKOUT
 
-PAGE = PROJECT_ROOT / "docs" / "refusals.md"
+# A wheel has the page beside this module.
+_PACKAGED = Path(__file__).with_name("refusals.md")
+PAGE = _PACKAGED if _PACKAGED.exists() or CHECKOUT is None else CHECKOUT / "docs" / "refusals.md"
 _ROW = re.compile(r"\| (?P<status>\d{3}) \| `(?P<code>\w+)` \| (?P<means>.+?) \| (?P<do>.+?) \|")
 
 
@@ -45,7 +48,7 @@ def refusals() -> Mapping[str, Refusal]:
     found: dict[str, Refusal] = {}
     above = ""
     for row in filter(None, map(_ROW.fullmatch, page.splitlines())):
-        # "the same" is what the row above says, which somebody who asks about one code does not see.
+        # "the same" points to the row above, which an answer about one code does not show.
         do = above + row["do"].removeprefix(_AS_ABOVE) if row["do"].startswith(_AS_ABOVE) else row["do"]
         above = do.partition(";")[0]
         found[row["code"]] = Refusal(int(row["status"]), row["code"], row["means"], do)

@@ -1,10 +1,14 @@
-"""What `doctor.py` has to say: checks, how each came out, and how that is written for people and for programs."""
+"""What the doctor has to say: checks, how each came out, and how that is written for people and for programs."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+
+import click
+
+from cognito_edge_cli.console import as_typed, printable
 
 if TYPE_CHECKING:
     from .system import System
@@ -26,8 +30,8 @@ class Verdict:
     Attributes:
         outcome: How it came out.
         found: What is there; never a secret.
-        fix: What to do, with the command; "" where nothing is to be done.
-        subject: Which of several (a behaviour, a function, a pool); "" where there is one only.
+        fix: What to do, with the command as ``cognito-edge NAME``; "" where nothing is to be done.
+        subject: Which of several (a behavior, a function, a pool); "" where there is one only.
     """
 
     outcome: Outcome
@@ -52,16 +56,16 @@ def failed(found: str, fix: str, *, subject: str = "") -> Verdict:
 
 
 def unseen(found: str, fix: str, *, subject: str = "") -> Verdict:
-    """Return that nobody can say."""
+    """Return that it could not be looked at."""
     return Verdict(Outcome.UNSEEN, found, fix, subject)
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One check, before anybody has looked.
+    """One check, before it has looked.
 
     Attributes:
-        id: Its stable name, `<step>.<what>`.
+        id: Its stable name, ``<step>.<what>``.
         expected: What should be there.
         look: Looks, and says what it found, once or for each of several things.
     """
@@ -83,8 +87,13 @@ class Check:
     probe: Probe
     verdict: Verdict
 
+    @property
+    def fix(self) -> str:
+        """What to do, with commands as this person types them."""
+        return as_typed(self.verdict.fix)
+
     def document(self) -> dict[str, str]:
-        """Return it as `--json` shows it."""
+        """Return it as ``--json`` shows it."""
         return {
             "id": self.probe.id,
             "step": self.probe.step,
@@ -92,7 +101,7 @@ class Check:
             "outcome": str(self.verdict.outcome),
             "expected": self.probe.expected,
             "found": self.verdict.found,
-            "fix": self.verdict.fix,
+            "fix": self.fix,
         }
 
 
@@ -106,7 +115,7 @@ def result(checks: Sequence[Check]) -> Outcome:
 
 
 def document(system: str, time: str, checks: Sequence[Check]) -> dict[str, Any]:
-    """Return the report as `--json` prints it; its shape is stable.
+    """Return the report as ``--json`` prints it; its shape is stable.
 
     Args:
         system: What was looked at.
@@ -125,7 +134,7 @@ def document(system: str, time: str, checks: Sequence[Check]) -> dict[str, Any]:
 
 
 _MARKS = {Outcome.PASS: "ok  ", Outcome.WARN: "warn", Outcome.FAIL: "FAIL", Outcome.UNSEEN: "?   "}
-_COLOURS = {Outcome.PASS: "32", Outcome.WARN: "33", Outcome.FAIL: "31;1", Outcome.UNSEEN: "35"}
+_COLOURS = {Outcome.PASS: "green", Outcome.WARN: "yellow", Outcome.FAIL: "red", Outcome.UNSEEN: "magenta"}
 _ID_WIDTH = 24
 
 
@@ -159,25 +168,17 @@ def summary(checks: Sequence[Check]) -> str:
     return ", ".join(parts)
 
 
-def _printable(verdict: Verdict) -> Verdict:
-    """Return a verdict without what would steer the terminal: much of it is other people's words."""
-
-    def clean(words: str) -> str:
-        return "".join(character if character.isprintable() or character == "\n" else "?" for character in words)
-
-    return Verdict(verdict.outcome, clean(verdict.found), clean(verdict.fix), clean(verdict.subject))
-
-
 def _lines(check: Check, *, colour: bool) -> list[str]:
-    verdict = _printable(check.verdict)
-    mark = _MARKS[verdict.outcome]
+    outcome = check.verdict.outcome
+    mark = _MARKS[outcome]
     if colour:
-        mark = f"\x1b[{_COLOURS[verdict.outcome]}m{mark}\x1b[0m"
-    subject = f"{verdict.subject}: " if verdict.subject else ""
-    found = verdict.found.splitlines() or [""]
-    if verdict.outcome is Outcome.PASS:
-        return [f"  {mark}  {check.probe.id:<{_ID_WIDTH}}  {subject}{found[0]}"]
-    lines = [f"  {mark}  {check.probe.id:<{_ID_WIDTH}}  {verdict.subject}".rstrip()]
-    for name, words in (("expected", [check.probe.expected]), ("found", found), ("do", verdict.fix.splitlines())):
+        mark = click.style(mark, fg=_COLOURS[outcome], bold=outcome is Outcome.FAIL)
+    # Much of it is other people's words.
+    subject = printable(check.verdict.subject)
+    found, fix = (printable(words, keep="\n").split("\n") for words in (check.verdict.found, check.fix))
+    if outcome is Outcome.PASS:
+        return [f"  {mark}  {check.probe.id:<{_ID_WIDTH}}  {subject}{': ' if subject else ''}{found[0]}"]
+    lines = [f"  {mark}  {check.probe.id:<{_ID_WIDTH}}  {subject}".rstrip()]
+    for name, words in (("expected", [check.probe.expected]), ("found", found), ("do", fix)):
         lines += [f"          {name if not number else '':<8}  {line}".rstrip() for number, line in enumerate(words)]
     return lines

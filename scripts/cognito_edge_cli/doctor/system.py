@@ -1,4 +1,4 @@
-"""What `doctor.py` reads of a system: each thing once, whoever asks for it first, and nothing is ever changed."""
+"""What the doctor reads of a system: each thing once, for all checks; it changes nothing."""
 
 import json
 import os
@@ -14,9 +14,9 @@ from typing import Any, NamedTuple, TypeVar
 import requests
 from botocore.exceptions import ClientError
 
-from cognito_edge_cli import stack as _stack
+from cognito_edge_cli import stack
 from cognito_edge_cli.console import ScriptError
-from cognito_edge_cli.stack import DEFAULT_REGION, Stack
+from cognito_edge_cli.stack import DEFAULT_REGION, EMULATOR_KEY, Stack, is_loopback
 
 Document = dict[str, Any]
 T = TypeVar("T")
@@ -25,7 +25,7 @@ POOL_ID, CLIENT_ID, POLICY = "user-pool-id", "client-id", "policy"
 _TIMEOUT_S = 12.0  # the gateway ends every request within 5 s; a cold start comes on top
 _LOG_TAIL_BYTES = 512_000
 _URL_HOST = re.compile(r"[a-z0-9]+\.lambda-url\.(?P<region>[a-z0-9-]+)\.on\.aws")
-# The statement that `local/cognito_edge_local/emulator/deploy.py` adds for the emulator's sake; on AWS it does not exist, so it counts for nothing.
+# ``local/cognito_edge_local/emulator/deploy.py`` adds this policy for the emulator alone; on AWS it does not exist.
 _EMULATORS_OWN_POLICY = "local-emulator-only"
 _RESTART = "stop `make run` and start it again"
 
@@ -70,7 +70,7 @@ class Answer:
 
     @property
     def problem(self) -> Document:
-        """The body as a JSON object; empty if it is none."""
+        """The body as a JSON object; empty if it is something else."""
         try:
             found = json.loads(self.body)
         except ValueError:
@@ -105,7 +105,7 @@ class FunctionUrl(NamedTuple):
 
 
 def url_region(host: str) -> str | None:
-    """Return the region of a function URL's host, or None if it is none.
+    """Return the region of a function URL's host; None for other hosts.
 
     >>> url_region("abc123.lambda-url.eu-west-1.on.aws"), url_region("bucket.s3.amazonaws.com")
     ('eu-west-1', None)
@@ -114,8 +114,21 @@ def url_region(host: str) -> str | None:
     return match["region"] if match else None
 
 
+def options_of(stack: Stack, stack_region: str) -> str:
+    """Return what to add to a command so that it means this system.
+
+    Args:
+        stack: The system.
+        stack_region: Region of the CloudFormation stack.
+    """
+    if stack.is_local:
+        return "--local"
+    region = f" --region {stack_region}" if stack_region != DEFAULT_REGION else ""
+    return f"--stack {stack.name}{region}" + (f" --profile {stack.profile}" if stack.profile else "")
+
+
 class System:
-    """One system as it stands; a class because everything is read at most once, by several threads.
+    """One system as it stands: everything is read at most once, by several threads.
 
     Attributes:
         stack: Where it is.
@@ -156,33 +169,25 @@ class System:
         if mine:
             try:
                 future.set_result(read())
-            except BaseException as error:  # noqa: BLE001 - whatever it is, everybody who asks gets it
+            except BaseException as error:  # noqa: BLE001 - whatever it is, each who asks gets it
                 future.set_exception(error)
         value: T = future.result()
         return value
 
     def client(self, service: str, region: str) -> Any:
         """Return a boto3 client."""
-        return self.once(f"client {service} {region}", lambda: _stack.client(self.stack, service, region))
+        return self.once(f"client {service} {region}", lambda: stack.client(self.stack, service, region))
 
     # --- commands to type -------------------------------------------------------------------------------------------------
 
-    @property
-    def options(self) -> str:
-        """What to add to a script's command so that it means this system."""
-        if self.stack.is_local:
-            return "--local"
-        region = f" --region {self._stack_region}" if self._stack_region != DEFAULT_REGION else ""
-        return f"--stack {self.stack.name}{region}" + (f" --profile {self.stack.profile}" if self.stack.profile else "")
-
-    def script(self, command: str) -> str:
-        """Return the command line of one of the project's scripts."""
-        return f"python scripts/{command} {self.options}"
+    def command(self, command: str) -> str:
+        """Return the command line of one of the project's commands."""
+        return f"cognito-edge {command} {options_of(self.stack, self._stack_region)}"
 
     def aws(self, command: str, region: str) -> str:
         """Return a command line of the AWS CLI."""
         if self.stack.is_local:
-            key = _stack.EMULATOR_KEY if self.stack.aws_access_key_id == _stack.EMULATOR_KEY else "…"  # it is a secret
+            key = EMULATOR_KEY if self.stack.aws_access_key_id == EMULATOR_KEY else "…"  # it is a secret
             return (
                 f"AWS_ACCESS_KEY_ID={key} AWS_SECRET_ACCESS_KEY={key}"
                 f" aws --endpoint-url {self.stack.aws_endpoint_url} {command} --region {region}"
@@ -221,9 +226,9 @@ class System:
         if not self.stack.is_local:
             found: Document = cloudformation.describe_stacks(StackName=self.stack.name)["Stacks"][0]
             return found
-        for stack in cloudformation.describe_stacks()["Stacks"]:
-            if any(output.get("OutputValue") == self.stack.user_pool_id for output in stack.get("Outputs", [])):
-                return dict(stack)
+        for candidate in cloudformation.describe_stacks()["Stacks"]:
+            if any(output.get("OutputValue") == self.stack.user_pool_id for output in candidate.get("Outputs", [])):
+                return dict(candidate)
         raise UnseenError("the emulator has no stack with this user pool among its outputs", _RESTART)
 
     def output(self, name: str) -> str:
@@ -242,10 +247,10 @@ class System:
 
     @property
     def local_outputs(self) -> Document:
-        """The local system's `outputs.json`; empty for a deployed one."""
+        """The local system's ``outputs.json``; empty for a deployed one."""
         if not self.stack.is_local:
             return {}
-        return self.once("outputs.json", lambda: json.loads((_stack.LOCAL_FOLDER / "outputs.json").read_bytes()))
+        return self.once("outputs.json", lambda: json.loads((stack.LOCAL_FOLDER / "outputs.json").read_bytes()))
 
     @property
     def gateway_url(self) -> str:
@@ -415,7 +420,7 @@ class System:
         """The token to look at.
 
         Raises:
-            UnseenError: There is none.
+            UnseenError: Without one.
         """
         if isinstance(self._token, UnseenError):
             raise self._token
@@ -428,7 +433,7 @@ class System:
 
     def fetch(self, url: str, token: str | None = None) -> Answer:
         """GET a URL; no redirect is followed, and on the local system no proxy is asked."""
-        if token is not None and not url.startswith("https://") and not _stack.is_loopback(url):
+        if token is not None and not url.startswith("https://") and not is_loopback(url):
             raise UnseenError(
                 f"{url.partition('?')[0]} is plain http: the token would travel in the clear",
                 "have the stack's output GatewayUrl begin with https://",
@@ -447,9 +452,9 @@ class System:
         """Return the last lines of the local edge's log, the oldest first.
 
         Raises:
-            UnseenError: There is none.
+            UnseenError: The file cannot be read.
         """
-        path = _stack.LOCAL_FOLDER / "edge.log"
+        path = stack.LOCAL_FOLDER / "edge.log"
         try:
             with path.open("rb") as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_TAIL_BYTES))
@@ -466,7 +471,7 @@ class System:
         return found
 
     def log_line(self, request_id: str) -> Document:
-        """Return the local edge's line about a request; empty for a deployed system, or if there is none."""
+        """Return the local edge's line about a request; empty for a deployed system, or if the log has no such line."""
         if not self.stack.is_local or not request_id:
             return {}
         return next((line for line in reversed(self.local_edge_log()) if line.get("request_id") == request_id), {})
@@ -482,7 +487,7 @@ class System:
         Raises:
             UnseenError: It does not answer.
         """
-        file = _stack.LOCAL_FOLDER / name
+        file = stack.LOCAL_FOLDER / name
         try:
             where = json.loads(file.read_bytes())
             with requests.Session() as session:
@@ -501,7 +506,7 @@ class System:
 
 
 class _Bearer(requests.auth.AuthBase):
-    """Sends the token, or nothing; a class because otherwise requests would look for passwords in ~/.netrc."""
+    """Sends the token, or nothing. Without an ``auth``, requests would look for passwords in ~/.netrc."""
 
     def __init__(self, token: str | None) -> None:
         self._token = token
@@ -528,7 +533,7 @@ def moment(time: str) -> float:
     """Read a log line's time.
 
     Raises:
-        ScriptError: It is none.
+        ScriptError: It is something else.
     """
     try:
         return datetime.fromisoformat(time).timestamp()

@@ -1,6 +1,6 @@
 """The edge function's log groups in every AWS region, read at the same time; and new lines as they come.
 
-Each region where CloudFront ran the function has a group `/aws/lambda/us-east-1.<function name>` of its own. Regions without
+Each region where CloudFront ran the function has a group ``/aws/lambda/us-east-1.<function name>`` of its own. Regions without
 the group had no viewers; regions that refuse, or that the account has not enabled, are named and never passed over in silence.
 
 Source: CloudFront Developer Guide, "Edge function logs"; CloudWatch Logs API, FilterLogEvents.
@@ -20,14 +20,13 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 
 from cognito_edge_cli.console import ScriptError, aws_code, say
 
-from . import lines as _logs_lines
-from .lines import Line, Merged, Seen, Selection
+from .lines import Line, Merged, Seen, Selection, parse
 
 if TYPE_CHECKING:  # the stubs are a development dependency
     from mypy_boto3_logs import CloudWatchLogsClient
 
 PATIENCE_S = 2.0
-"""How long nothing is said."""
+"""How long a search stays silent."""
 POLL_S = 2.0
 LOOK_BACK_MS = 90_000
 """How far each round of following looks back: lines reach CloudWatch some seconds late, and not in order."""
@@ -108,7 +107,7 @@ def all_regions() -> list[str]:
 
 
 class EdgeLogs:
-    """One function's log groups; a class because every call needs the same group and clients."""
+    """One function's log groups."""
 
     def __init__(
         self,
@@ -249,6 +248,4 @@ class EdgeLogs:
 
 def _line(event: Mapping[str, Any], region: str) -> Line:
     source = f"{event.get('logStreamName', '')}/{event.get('eventId', '')}"
-    return _logs_lines.parse(
-        str(event.get("message", "")), region=region, source=source, written_ms=int(event.get("timestamp", 0))
-    )
+    return parse(str(event.get("message", "")), region=region, source=source, written_ms=int(event.get("timestamp", 0)))

@@ -1,24 +1,23 @@
-"""Show what the edge function logged, in all regions: by request, user, code or time, live; or one request's story."""
+"""The command ``logs``: what the edge function logged, in all regions: by request, user, code or time; or one story."""
 
-import argparse
 import hashlib
 import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
+import click
 from botocore.exceptions import ClientError
 
-from cognito_edge_cli import stack as _stack
-from cognito_edge_cli.console import EXIT_FAILED, EXIT_OK, ScriptError, answer, aws_code, run, say
-from cognito_edge_cli.stack import DEFAULT_REGION, DEFAULT_STACK
+from cognito_edge_cli import stack
+from cognito_edge_cli.console import EXIT_FAILED, EXIT_OK, Command, ScriptError, answer, answer_json, aws_code, say
+from cognito_edge_cli.stack import Choice, system_options
 
-from . import cloudwatch as _logs_cloudwatch
-from . import local as _logs_local
-from .cloudwatch import EdgeLogs
+from .cloudwatch import EdgeLogs, all_regions, group_of, output_of
 from .lines import Line, Merged, Seen, Selection, is_sub, is_sub_hash, moment_ms
-from .local import LogFile
+from .local import LogFile, page_address, trace_of
 from .text import Layout, story
 
 DECISIONS = ("forward", "refuse", "error", "preflight", "metadata")
@@ -28,288 +27,292 @@ _DEFAULT_SINCE = "15m"
 _DEFAULT_SINCE_OF_A_REQUEST = "24h"  # whoever has a request id from a refusal seldom comes within minutes
 
 EXAMPLES = f"""\
-examples:
-  python scripts/logs.py --request-id GDfDLb…==          the whole story of one request, from the id in a refusal
-  python scripts/logs.py --code expired --since 2h       who was refused for what
-  python scripts/logs.py --user alice --since 1d         a user name, a sub, or the hash that the log has
-  python scripts/logs.py --decision error --follow       faults as they happen; Ctrl-C ends it
-  python scripts/logs.py --since 2026-11-21T13:00 --until 2026-11-21T13:10 --json
-  python scripts/logs.py --local                         of the system that `make run` started; every option works
-  python scripts/logs.py --local --page                  the address of its trace page
+Examples:
+  cognito-edge logs --request-id GDfDLb…==          the whole story of one request, from the id in a refusal
+  cognito-edge logs --code expired --since 2h       who was refused for what
+  cognito-edge logs --user alice --since 1d         a user name, a sub, or the hash that the log has
+  cognito-edge logs --decision error --follow       faults as they happen; Ctrl-C ends it
+  cognito-edge logs --since 2026-11-21T13:00 --until 2026-11-21T13:10 --json
+  cognito-edge logs --local                         of the system that `make run` started; every option works
+  cognito-edge logs --local --page                  the address of its trace page
 
 Times are UTC. Without --since: the last {_DEFAULT_SINCE}, {_DEFAULT_SINCE_OF_A_REQUEST} with --request-id, everything with --local.
 A deployed function logs in the region nearest to each viewer, so all regions are asked; it takes some seconds until a line
 can be found. Needs logs:FilterLogEvents, and cloudformation:DescribeStacks unless --function names the function.
 
-exit status: 0 done; 1 failed, or no such request; 2 wrong usage; 130 interrupted
+Exit status: 0 done; 1 failed, or no such request; 2 wrong usage; 130 interrupted
 """
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Do what *argv* (None: this process's own arguments) says and return the exit status."""
-    parser = _parser()
-    arguments = parser.parse_args(_with_request_id(sys.argv[1:] if argv is None else argv))
-    _check_usage(parser, arguments)
-
-    def work() -> int:
-        if arguments.page:
-            answer(_logs_local.page_address(_stack.LOCAL_FOLDER))
-            return EXIT_OK
-        selection = _selection(parser, arguments)
-        if arguments.local:
-            return _show_local(arguments, selection)
-        return _show_deployed(parser, arguments, selection)
-
-    return run(work)
+def _term(_context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
+    if text is None:
+        return None
+    # It goes into CloudWatch's filter language, in quotes.
+    if not text or not text.isprintable() or set(text) & {'"', "\\"}:
+        raise click.BadParameter(f"expected printable text without quotes and backslashes, not {text!r}")
+    # One id in 64 begins with "-"; what looks like an option means that the value was forgotten.
+    if text.startswith("-") and not (parameter.name == "request_id" and _LIKE_A_REQUEST_ID.fullmatch(text)):
+        raise click.BadParameter(f"expected a value before {text}")
+    return text
 
 
-def _selection(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Selection:
+def _known_regions(_context: click.Context, _parameter: click.Parameter, text: str | None) -> list[str]:
+    chosen = [name.strip() for name in (text or "").split(",") if name.strip()]
+    if chosen and (unknown := sorted(set(chosen) - set(all_regions()))):
+        raise click.BadParameter(f"no such region: {', '.join(unknown)}")
+    return chosen
+
+
+@click.command("logs", cls=Command, epilog=EXAMPLES)
+@click.option("--request-id", metavar="ID", callback=_term, help="CloudFront's, as in a refusal or x-amz-cf-id.")
+@click.option("--user", metavar="WHO", callback=_term, help="User name, sub, or the log's hash of it.")
+@click.option("--code", metavar="CODE", callback=_term, help="Code of a refusal, such as expired (docs/refusals.md).")
+@click.option("--decision", type=click.Choice(DECISIONS), help="What the edge did.")
+@click.option("--since", metavar="WHEN", help="15m, 2h, 3d, or a time.")
+@click.option("--until", metavar="WHEN", help="The same.")
+@click.option(
+    "--all", "everything", is_flag=True, help="START, REPORT, tracebacks and other lines of the runtime, too."
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=DEFAULT_LIMIT,
+    metavar="N",
+    help=f"At most the newest N lines; 0: all (default: {DEFAULT_LIMIT}).",
+)
+@click.option("--follow", "-f", is_flag=True, help="Go on with new lines as they come.")
+@click.option("--json", "as_json", is_flag=True, help="The lines as they are, for jq and files.")
+@click.option("--page", is_flag=True, help="With --local: print the address of the trace page instead.")
+@click.option("--function", metavar="NAME", help="The edge function's name, instead of asking the stack for it.")
+@click.option(
+    "--regions",
+    metavar="A,B",
+    callback=_known_regions,
+    help="Look in these regions alone (default: in all that AWS has).",
+)
+@system_options
+def logs(
+    *,
+    request_id: str | None,
+    user: str | None,
+    code: str | None,
+    decision: str | None,
+    since: str | None,
+    until: str | None,
+    everything: bool,
+    limit: int,
+    follow: bool,
+    as_json: bool,
+    page: bool,
+    function: str | None,
+    regions: Sequence[str],
+    system: Choice,
+) -> int:
+    """Show what the edge function logged, in all regions: by request, user, code or time, live; or one request's story."""
+    if page and not system.local:
+        raise click.UsageError("--page is for --local: deployed stacks have no trace page.")
+    if follow and until:
+        raise click.UsageError("--follow has no end, so --until cannot be one.")
+    if everything and (user or code or decision):
+        raise click.UsageError(
+            "--all shows lines without fields, which --user, --code and --decision cannot choose among."
+        )
+    if system.local and (regions or function):
+        raise click.UsageError("--regions and --function are for deployed stacks, not for --local.")
+    if page:
+        answer(page_address(stack.LOCAL_FOLDER))
+        return EXIT_OK
+    if since is None and not system.local:
+        since = _DEFAULT_SINCE_OF_A_REQUEST if request_id else _DEFAULT_SINCE
     now_ms = int(time.time() * 1000)
-    since = arguments.since
-    if since is None and not arguments.local:
-        since = _DEFAULT_SINCE_OF_A_REQUEST if arguments.request_id else _DEFAULT_SINCE
     since_ms = moment_ms(since, now_ms) if since else None
-    until_ms = moment_ms(arguments.until, now_ms) if arguments.until else None
+    until_ms = moment_ms(until, now_ms) if until else None
     if since_ms is not None and until_ms is not None and since_ms >= until_ms:
         raise ScriptError("--since has to be before --until; as they are, nothing lies between them.")
-    return Selection(
-        request_id=arguments.request_id,
-        sub_hash=_sub_hash(parser, arguments) if arguments.user else None,
-        code=arguments.code,
-        decision=arguments.decision,
+    selection = Selection(
+        request_id=request_id,
+        sub_hash=_sub_hash(user, system) if user else None,
+        code=code,
+        decision=decision,
         since_ms=since_ms,
         until_ms=until_ms,
-        everything=arguments.all,
+        everything=everything,
     )
+    show = _Show(selection, local=system.local, limit=limit, follow=follow, as_json=as_json)
+    if system.local:
+        return _show_local(show)
+    return _show_deployed(show, _group(function, system), regions or all_regions(), profile=system.profile)
 
 
-def _sub_hash(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> str:
-    """Return what the log calls a user: the first 16 hex digits of their sub's SHA-256 (`edge/cognito_edge/log.py`)."""
-    user: str = arguments.user
+def _sub_hash(user: str, system: Choice) -> str:
+    """Return what the log calls a user: the first 16 hex digits of their sub's SHA-256 (``edge/cognito_edge/log.py``)."""
     if is_sub_hash(user):
         return user
-    if not is_sub(user):
-        user = _sub_of(parser, arguments)
-    return hashlib.sha256(user.encode()).hexdigest()[:16]
+    sub = user if is_sub(user) else _sub_of(user, system)
+    return hashlib.sha256(sub.encode()).hexdigest()[:16]
 
 
-def _sub_of(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> str:
-    stack = _stack.find(parser, arguments)
+def _sub_of(user: str, system: Choice) -> str:
+    found = system.find()
     try:
-        user = _stack.admin_client(stack).admin_get_user(UserPoolId=stack.user_pool_id, Username=arguments.user)
+        attributes = stack.admin_client(found).admin_get_user(UserPoolId=found.user_pool_id, Username=user)
     except ClientError as error:
         if aws_code(error) != "UserNotFoundException":
             raise
         raise ScriptError(
-            f"There is no user {arguments.user} in {stack.name}'s pool. See `user.py list`; a user who was deleted, or who is of"
-            " another pool, can be named by their sub."
+            f"There is no user {user} in {found.name}'s pool. See `cognito-edge user list`; a user who was deleted, or who is"
+            " of another pool, can be named by their sub."
         ) from None
-    sub = next((a.get("Value", "") for a in user.get("UserAttributes", []) if a["Name"] == "sub"), "")
+    sub = next((a.get("Value", "") for a in attributes.get("UserAttributes", []) if a["Name"] == "sub"), "")
     if not sub:
-        raise ScriptError(f"The pool does not say what {arguments.user}'s sub is. Name the sub itself.")
+        raise ScriptError(f"The pool does not say what {user}'s sub is. Name the sub itself.")
     return sub
 
 
 # --- the local system -------------------------------------------------------------------------------------------------
 
 
-def _show_local(arguments: argparse.Namespace, selection: Selection) -> int:
-    log = LogFile(_stack.LOCAL_FOLDER / "edge.log")
-    if not log.path.exists() and not arguments.follow:
+def _show_local(show: "_Show") -> int:
+    log = LogFile(stack.LOCAL_FOLDER / "edge.log")
+    if not log.path.exists() and not show.follow:
         raise ScriptError(
             f"There is no {log.path}: no local system has run there. Start one with `make run`, or name its folder in "
             "GATEWAY_STATE_DIR."
         )
-    merged = Merged(arguments.limit)
-    merged.add(line for line in log.read() if selection.takes(line))
-    if arguments.request_id and not arguments.follow and not arguments.json:
-        return _tell(arguments.request_id, merged.lines, local=True)
-    layout = _show(arguments, merged, regions=False)
-    if arguments.follow:
-        return _follow(arguments, layout, log.follow(selection))
-    return _found(arguments, merged)
-
-
-def _tell(request_id: str, lines: list[Line], *, local: bool) -> int:
-    trace = _logs_local.trace_of(_stack.LOCAL_FOLDER, request_id) if local else None
-    if not lines and trace is None:
-        return _no_such_request(local=local)
-    for text in story(request_id, lines, trace):
-        answer(text)
-    if local and trace is None:
-        say(
-            "What CloudFront and the function URL saw is not known: that system has ended, or the request is not among its last 200."
-        )
-    return EXIT_OK
+    merged = Merged(show.limit)
+    merged.add(line for line in log.read() if show.selection.takes(line))
+    if show.tells_a_story:
+        return show.story(merged.lines)
+    show.lines_of(merged)
+    return show.rounds(log.follow(show.selection)) if show.follow else show.status_of(merged)
 
 
 # --- a deployed stack -------------------------------------------------------------------------------------------------
 
 
-def _show_deployed(parser: argparse.ArgumentParser, arguments: argparse.Namespace, selection: Selection) -> int:
-    group = _group(arguments)
-    known = _logs_cloudwatch.all_regions()
-    regions = arguments.regions or known
-    unknown = sorted(set(regions) - set(known))
-    if unknown:
-        parser.error(f"--regions: no such region: {', '.join(unknown)}")
-    logs = EdgeLogs(group, regions, profile=arguments.profile)
-    merged = Merged(arguments.limit)
-    reading = logs.read(selection, merged)
-    if len(reading.refused) == len(logs.regions):
+def _group(function: str | None, system: Choice) -> str:
+    if function:
+        return f"/aws/lambda/us-east-1.{function.removeprefix('us-east-1.')}"
+    name, region = system.stack or stack.DEFAULT_STACK, system.region or stack.DEFAULT_REGION
+    return group_of(output_of(name, "EdgeFunctionVersionArn", region=region, profile=system.profile))
+
+
+def _show_deployed(show: "_Show", group: str, regions: Sequence[str], *, profile: str | None) -> int:
+    edge_logs = EdgeLogs(group, regions, profile=profile)
+    merged = Merged(show.limit)
+    reading = edge_logs.read(show.selection, merged)
+    if len(reading.refused) == len(edge_logs.regions):
         raise ScriptError(f"No region could be read.\n{reading.complaint()}")
     status = EXIT_OK
-    if arguments.request_id and not arguments.follow and not arguments.json:
-        status = _tell(arguments.request_id, merged.lines, local=False)
+    if show.tells_a_story:
+        status = show.story(merged.lines)
     else:
-        layout = _show(arguments, merged, regions=True)
-        if not arguments.follow:
-            status = _found(arguments, merged)
+        show.lines_of(merged)
+        if not show.follow:
+            status = show.status_of(merged)
     if not reading.found:
         say(
             f"No region has the log group {group}: no request has reached the edge function yet, or its logs were deleted."
         )
     if complaint := reading.complaint():
         say(complaint)
-    if arguments.follow:
+    if show.follow:
         seen = Seen()
         seen.new(merged.lines)
-        return _follow(arguments, layout, logs.follow(selection, seen, reading))
+        return show.rounds(edge_logs.follow(show.selection, seen, reading))
     return status
-
-
-def _group(arguments: argparse.Namespace) -> str:
-    if arguments.function:
-        return f"/aws/lambda/us-east-1.{arguments.function.removeprefix('us-east-1.')}"
-    name, region = arguments.stack or DEFAULT_STACK, arguments.region or DEFAULT_REGION
-    arn = _logs_cloudwatch.output_of(name, "EdgeFunctionVersionArn", region=region, profile=arguments.profile)
-    return _logs_cloudwatch.group_of(arn)
 
 
 # --- both -------------------------------------------------------------------------------------------------------------
 
 
-def _show(arguments: argparse.Namespace, merged: Merged, *, regions: bool) -> Layout:
-    layout = Layout(regions=regions, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
-    lines = merged.lines
-    layout.fit(lines)
-    _print(arguments, layout, lines)
-    if merged.left_out:
-        say(
-            f"The newest {len(lines):,} of {len(lines) + merged.left_out:,} lines are shown. Ask for less (--code, --user, --since, "
-            "--until), or for more with --limit N (0: all)."
-        )
-    return layout
+@dataclass(kw_only=True)
+class _Show:
+    """How lines are shown.
 
+    Attributes:
+        selection: Which lines.
+        local: Whether the local system's.
+        limit: How many at most; 0: all.
+        follow: Whether new ones are waited for.
+        as_json: Whether as they are.
+    """
 
-def _print(arguments: argparse.Namespace, layout: Layout, lines: list[Line]) -> None:
-    for line in lines:
-        answer(line.text if arguments.json else layout.write(line))
+    selection: Selection = field(kw_only=False)
+    local: bool
+    limit: int
+    follow: bool
+    as_json: bool
+    _layout: Layout = field(init=False)
 
+    def __post_init__(self) -> None:
+        self._layout = Layout(regions=not self.local, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
 
-def _found(arguments: argparse.Namespace, merged: Merged) -> int:
-    if merged.lines:
+    @property
+    def tells_a_story(self) -> bool:
+        """Whether one request's story is wanted, and no lines."""
+        return self.selection.request_id is not None and not self.follow and not self.as_json
+
+    def story(self, lines: list[Line]) -> int:
+        """Tell one request's story, and return the exit status."""
+        request_id = self.selection.request_id or ""
+        trace = trace_of(stack.LOCAL_FOLDER, request_id) if self.local else None
+        if not lines and trace is None:
+            return self._no_such_request()
+        for text in story(request_id, lines, trace):
+            answer(text)
+        if self.local and trace is None:
+            say(
+                "What CloudFront and the function URL saw is not known: that system has ended, or the request is not among its"
+                " last 200."
+            )
         return EXIT_OK
-    if arguments.request_id:
-        return _no_such_request(local=arguments.local)
-    say(
-        "No line fits. A deployed function's lines can be found some seconds after the request; --since looks further back."
-    )
-    return EXIT_OK
 
+    def lines_of(self, merged: Merged) -> None:
+        """Print what was found, and how much was left out."""
+        lines = merged.lines
+        self._layout.fit(lines)
+        self._print(lines)
+        if merged.left_out:
+            say(
+                f"The newest {len(lines):,} of {len(lines) + merged.left_out:,} lines are shown. Ask for less (--code, --user,"
+                " --since, --until), or for more with --limit N (0: all)."
+            )
 
-def _no_such_request(*, local: bool) -> int:
-    if local:
-        say("error: The local system's log has no such request; each start of the system empties it.")
-    else:
+    def rounds(self, rounds: Iterator[list[Line]]) -> int:
+        """Print new lines until the person ends it, and return the exit status."""
+        say("Following; Ctrl-C ends it.")
+        try:
+            for lines in rounds:
+                self._print(lines)
+        except KeyboardInterrupt:
+            pass  # the only way in which following ends
+        return EXIT_OK
+
+    def status_of(self, merged: Merged) -> int:
+        """Return the exit status of a search, having said when it found no line."""
+        if merged.lines:
+            return EXIT_OK
+        if self.selection.request_id:
+            return self._no_such_request()
         say(
-            "error: No region has a line of that request. It may be some seconds too early, or too long ago (--since), or the request"
-            " never reached the edge function: then CloudFront itself answered, and its answer says why."
+            "No line fits. A deployed function's lines can be found some seconds after the request; --since looks further back."
         )
-    return EXIT_FAILED
+        return EXIT_OK
 
+    def _print(self, lines: Iterable[Line]) -> None:
+        for line in lines:
+            if self.as_json:
+                answer_json(line.text)
+            else:
+                answer(self._layout.write(line), coloured=self._layout.colour)
 
-def _follow(arguments: argparse.Namespace, layout: Layout, rounds: Iterator[list[Line]]) -> int:
-    say("Following; Ctrl-C ends it.")
-    try:
-        for lines in rounds:
-            _print(arguments, layout, lines)
-    except KeyboardInterrupt:
-        pass  # the only way in which following ends
-    return EXIT_OK
-
-
-def _check_usage(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    if arguments.page and not arguments.local:
-        parser.error("--page is for --local: deployed stacks have no trace page")
-    if arguments.follow and arguments.until:
-        parser.error("--follow has no end, so --until cannot be one")
-    if arguments.all and (arguments.user or arguments.code or arguments.decision):
-        parser.error("--all shows lines without fields, which --user, --code and --decision cannot choose among")
-    if arguments.local and (arguments.regions or arguments.function):
-        parser.error("--regions and --function are for deployed stacks, not for --local")
-    if arguments.local and (arguments.region or arguments.profile):
-        parser.error("--region and --profile are for deployed stacks, not for --local")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="logs.py", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    which = parser.add_argument_group("which lines")
-    which.add_argument("--request-id", metavar="ID", type=_term, help="CloudFront's, as in a refusal or x-amz-cf-id")
-    which.add_argument("--user", metavar="WHO", type=_term, help="user name, sub, or the log's hash of it")
-    which.add_argument("--code", type=_term, help="code of a refusal, such as expired (docs/refusals.md)")
-    which.add_argument("--decision", choices=DECISIONS, help="what the edge did")
-    which.add_argument("--since", metavar="WHEN", help="15m, 2h, 3d, or a time")
-    which.add_argument("--until", metavar="WHEN", help="the same")
-    which.add_argument(
-        "--all", action="store_true", help="START, REPORT, tracebacks and other lines of the runtime, too"
-    )
-    which.add_argument(
-        "--limit",
-        type=_count,
-        default=DEFAULT_LIMIT,
-        metavar="N",
-        help=f"at most the newest N lines; 0: all (default: {DEFAULT_LIMIT})",
-    )
-    how = parser.add_argument_group("how")
-    how.add_argument("--follow", "-f", action="store_true", help="go on with new lines as they come")
-    how.add_argument("--json", action="store_true", help="the lines as they are, for jq and files")
-    how.add_argument("--page", action="store_true", help="with --local: print the address of the trace page instead")
-    _stack.add_arguments(parser)
-    parser.add_argument(
-        "--function", metavar="NAME", help="the edge function's name, instead of asking the stack for it"
-    )
-    parser.add_argument(
-        "--regions", type=_names, metavar="A,B", help="look in these regions alone (default: in all that AWS has)"
-    )
-    return parser
-
-
-def _with_request_id(argv: Sequence[str]) -> list[str]:
-    """Return *argv* with a request id joined to its option: one id in 64 begins with `-`, which argparse takes for an option."""
-    joined: list[str] = []
-    for argument in argv:
-        if joined and joined[-1] == "--request-id" and _LIKE_A_REQUEST_ID.fullmatch(argument):
-            joined[-1] += f"={argument}"
+    def _no_such_request(self) -> int:
+        if self.local:
+            say("error: The local system's log has no such request; each start of the system empties it.")
         else:
-            joined.append(argument)
-    return joined
-
-
-def _term(text: str) -> str:
-    # It goes into CloudWatch's filter language, in quotes.
-    if not text or not text.isprintable() or set(text) & {'"', "\\"}:
-        raise argparse.ArgumentTypeError(f"expected printable text without quotes and backslashes, not {text!r}")
-    return text
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"expected a number, 0 or more, not {text!r}")
-    return int(text)
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+            say(
+                "error: No region has a line of that request. It may be some seconds too early, or too long ago (--since), or"
+                " the request never reached the edge function: then CloudFront itself answered, and its answer says why."
+            )
+        return EXIT_FAILED

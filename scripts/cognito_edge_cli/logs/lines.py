@@ -1,6 +1,6 @@
-"""Log lines of the edge function: read, choose, merge in the order of time  pure.
+"""Log lines of the edge function: read, choose, merge in the order of time.
 
-The format is contract C8: one JSON object a line for each request (`decision`), one for each failed refresh (`event`).
+The format is contract C8 (docs/contracts.md): one JSON object a line for each request (``decision``), one for each failed refresh (``event``).
 """
 
 import heapq
@@ -26,7 +26,7 @@ class Line:
 
     Attributes:
         time_ms: When, in milliseconds since the epoch: what the line itself says, or else when it was written.
-        region: AWS region of the log, or `local`.
+        region: AWS region of the log, or ``local``.
         source: Which line of that log it is; no two of a region have the same.
         text: The line as it is.
         fields: What it says; None if it is not one of the gateway's own.
@@ -40,7 +40,7 @@ class Line:
 
 
 def parse(text: str, *, region: str, source: str, written_ms: int) -> Line:
-    """Return a line; one that is none of the gateway's (START, REPORT, a traceback) has no fields.
+    """Return a line; one that the gateway did not write (START, REPORT, a traceback) has no fields.
 
     Args:
         text: The line; its end is taken off.
@@ -74,7 +74,7 @@ def milliseconds(moment: datetime) -> int:
 
 
 def moment_ms(text: str, now_ms: int) -> int:
-    """Return what `15m`, `2h` (before now) or an ISO 8601 time means, in milliseconds since the epoch.
+    """Return what ``15m``, ``2h`` (before now) or an ISO 8601 time means, in milliseconds since the epoch.
 
     >>> moment_ms("15m", 1_000_000), moment_ms("1970-01-01T00:01", 0), moment_ms("1970-01-01T01:00+01:00", 0)
     (100000, 60000, 0)
@@ -100,7 +100,7 @@ def is_sub_hash(text: str) -> bool:
 
 
 def is_sub(text: str) -> bool:
-    """Return whether *text* has the form of a `sub`, which Cognito makes a UUID."""
+    """Return whether *text* has the form of a ``sub``, which Cognito makes a UUID."""
     return _UUID.fullmatch(text.lower()) is not None
 
 
@@ -111,11 +111,11 @@ class Selection:
     Attributes:
         request_id: CloudFront's.
         sub_hash: What the log calls the user.
-        code: Code of a refusal; `ignored_token` counts.
+        code: Code of a refusal; ``ignored_token`` counts.
         decision: forward, refuse, error, preflight or metadata.
         since_ms: The first millisecond; None: from the beginning.
         until_ms: The first one that is no longer wanted; None: no end.
-        everything: Lines that are not the gateway's, too.
+        everything: Also lines that the gateway did not write.
     """
 
     request_id: str | None = None
@@ -134,7 +134,7 @@ class Selection:
             return False
         wanted = self._fields()
         if line.fields is None:
-            # Nothing in it says what it belongs to, unless it quotes the request's id.
+            # Only a quoted request id says which request such a line belongs to.
             return self.everything and (not wanted or (self.request_id is not None and self.request_id in line.text))
         found = dict(line.fields)
         if self.code is not None and found.get("ignored_token") == self.code:
@@ -157,10 +157,7 @@ class Selection:
 
 
 class Merged:
-    """The newest lines of several logs, each once, in the order of time.
-
-    A class because lines come in as regions answer, and memory must not grow with what is thrown away again.
-    """
+    """The newest lines of several logs, each once, in the order of time; it keeps no more of them than are wanted."""
 
     def __init__(self, limit: int = 0) -> None:
         """Begin empty.
@@ -184,7 +181,7 @@ class Merged:
             # Lines of one log and one millisecond stay in the order in which they came.
             entry = (line.time_ms, line.region, self._count, line)
             if self._limit and len(self._heap) >= self._limit:
-                # Should it be found again, it is older than all that is kept, and falls out at once.
+                # Found again, it would be older than all that is kept, and fall out at once.
                 gone = heapq.heappushpop(self._heap, entry)[-1]
                 self._seen.discard((gone.region, gone.source))
             else:
@@ -202,7 +199,7 @@ class Merged:
 
 
 class Seen:
-    """Which lines were shown already, for as long as a search can find them again. A class for that memory."""
+    """Which lines were shown already, for as long as a search can find them again."""
 
     def __init__(self, limit: int = 50_000) -> None:
         self._keys: OrderedDict[tuple[str, str], None] = OrderedDict()

@@ -11,8 +11,7 @@ import requests
 
 from cognito_edge_cli.console import ScriptError
 
-from . import lines as _logs_lines
-from .lines import Line, Selection
+from .lines import Line, Selection, parse
 
 REGION = "local"
 POLL_S = 0.2
@@ -21,7 +20,7 @@ _TIMEOUT_S = 10.0
 
 
 class LogFile:
-    """The log file, read from where reading ended last; a class for that place.
+    """The log file, read from where reading ended last.
 
     Each start of the local system empties the file, and something may put another one in its place: reading then begins
     anew. A line that is not complete yet is left for the next time.
@@ -66,9 +65,9 @@ class LogFile:
         self._generation += 1
 
     def _line(self, raw: bytes, start: int) -> Line:
-        # What is no line of the gateway's has no time of its own: it stays behind the line before it.
+        # A line that the gateway did not write has no time of its own: it stays behind the line before it.
         source = f"{self._generation}:{start}"
-        line = _logs_lines.parse(raw.decode("utf-8", "replace"), region=REGION, source=source, written_ms=self._time_ms)
+        line = parse(raw.decode("utf-8", "replace"), region=REGION, source=source, written_ms=self._time_ms)
         self._time_ms = max(self._time_ms, line.time_ms)
         return line
 
@@ -85,9 +84,9 @@ class LogFile:
 
 
 def trace_of(folder: Path, request_id: str) -> Mapping[str, Any] | None:
-    """Return the running system's record of a request (`local/cognito_edge_local/trace/book.py`); None if it does not run or does not have it.
+    """Return the running system's record of a request (``local/cognito_edge_local/trace/book.py``); None if it does not run or does not have it.
 
-    A call of the function URL without CloudFront goes by the id that the function URL gave it (`x-amzn-requestid`).
+    A call of the function URL without CloudFront goes by the id that the function URL gave it (``x-amzn-requestid``).
     """
     try:
         published = json.loads((folder / "trace.json").read_bytes())

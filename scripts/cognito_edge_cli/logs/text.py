@@ -1,25 +1,20 @@
-"""Log lines for people: aligned columns, and the whole story of one request  pure."""
+"""Log lines for people: aligned columns, and the whole story of one request."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import click
+
+from cognito_edge_cli.console import as_typed, printable
+
 from .lines import Line
 
-_COLOURS = {2: "32", 3: "34", 4: "33", 5: "31"}
+_COLOURS = {2: "green", 3: "blue", 4: "yellow", 5: "red"}
 _TOLD = frozenset({"time", "request_id", "method", "path", "decision", "code", "status", "rule", "ms", "cache"})
 MAX_WIDTH = 48
 """The widest that alignment makes a column; longer values push the rest of their own line aside."""
-
-
-def printable(text: object) -> str:
-    r"""Return a text without what a terminal could take for a command.
-
-    >>> printable("a\x1b[31mb")
-    'a\\x1b[31mb'
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 @dataclass
@@ -49,8 +44,7 @@ class Layout:
             return "  ".join([*parts, printable(line.text)]).rstrip()
         if self.colour and "status" in (names := [name for name, _ in self._columns(line)]):
             at = names.index("status")
-            colour = _COLOURS.get(_status(line.fields) // 100, "0")
-            parts[at] = f"\x1b[{colour}m{parts[at]}\x1b[0m"
+            parts[at] = click.style(parts[at], fg=_COLOURS.get(_status(line.fields) // 100))
         return "  ".join([*parts, *_rest(line.fields)]).rstrip()
 
     def _columns(self, line: Line) -> list[tuple[str, str]]:
@@ -69,7 +63,7 @@ class Layout:
                 ("event", printable(told)),
             ]
         outcome = str(fields.get("code") or fields.get("decision"))
-        # What is forwarded gets its status from the function, of which the edge knows nothing.
+        # The function gives a forwarded request its status; the edge does not know it.
         status = "->" if fields.get("decision") == "forward" else str(fields.get("status") or "---")
         return [
             *columns,
@@ -133,7 +127,7 @@ def story(request_id: str, lines: Sequence[Line], trace: Mapping[str, Any] | Non
     Args:
         request_id: Which one.
         lines: Its lines, the oldest first; CloudFront may run the function more than once for a request that it retries.
-        trace: The local system's record; None for deployed stacks, and where there is none.
+        trace: The local system's record; None for deployed stacks, and where it has none.
     """
     told = [f"Request {printable(request_id)}"]
     code = None
@@ -146,7 +140,10 @@ def story(request_id: str, lines: Sequence[Line], trace: Mapping[str, Any] | Non
     if trace is not None:
         told += ["", *_way(trace)]
     if code is not None:
-        told += ["", f"What {printable(code)} means and what to do: python scripts/doctor.py --code {printable(code)}"]
+        told += [
+            "",
+            as_typed(f"What {printable(code)} means and what to do: cognito-edge doctor --code {printable(code)}"),
+        ]
     return told
 
 

@@ -1,7 +1,7 @@
 """What is wrong with a policy document, and where: what the edge would refuse, rules that never apply, what is open.
 
-The edge's own parser and matcher judge; this module adds the line, the column, and what a parser cannot know: that a
-rule which nobody ever meets, or a door that stands open, is hardly what was meant.
+The edge's own parser and matcher judge; this module adds the line, the column, and what a parser cannot know: a rule that
+never applies, or an open door, is hardly what was meant.
 """
 
 import re
@@ -11,11 +11,12 @@ from enum import StrEnum
 from urllib.parse import quote, urlsplit
 
 from cognito_edge.errors import AmbiguousPathError
-from cognito_edge.parameters import CLIENT_ID, POLICY, USER_POOL_ID, ParametersError, parse_parameters
-from cognito_edge.policy import METHODS, Policy, Route, RouteGroup
+from cognito_edge.parameters import CLIENT_ID, POLICY, USER_POOL_ID, Configuration, ParametersError, parse_parameters
+from cognito_edge.policy import METHODS, PathRules, Policy, Route
 from cognito_edge.policy_document import PolicyError, parse_policy
 from cognito_edge.target import canonical_target
 
+from cognito_edge_cli.console import ScriptError
 from cognito_edge_cli.stack import LOOPBACK_HOSTS
 
 from .located_json import JsonError, Located, Place, locate, parse_place
@@ -36,7 +37,7 @@ _UNKNOWN_KEY = re.compile(r"unknown key (['\"].*['\"…]); the keys are ")
 
 
 class Severity(StrEnum):
-    """How bad it is: `broken`, the edge would not take the document; `mistake`, it would, but `put` does not."""
+    """How bad it is: ``broken``, the edge would not take the document; ``mistake``, it would, but ``put`` does not."""
 
     BROKEN = "broken"
     MISTAKE = "mistake"
@@ -51,7 +52,7 @@ class Finding:
         severity: How bad it is.
         line: Counted from 1.
         column: Counted from 1.
-        field: Where in the document, as in `routes[2].path`.
+        field: Where in the document, as in ``routes[2].path``.
         message: What was expected, what is there, what to do.
     """
 
@@ -77,8 +78,8 @@ class Ids:
     """The gateway's own pool, as it stands in the other two parameters.
 
     Attributes:
-        user_pool_id: Value of `P/user-pool-id`.
-        client_id: Value of `P/client-id`.
+        user_pool_id: Value of ``P/user-pool-id``.
+        client_id: Value of ``P/client-id``.
     """
 
     user_pool_id: str
@@ -104,6 +105,27 @@ def check(text: str, ids: Ids | None, *, now: float) -> list[Finding]:
         policy = parse_policy(text)
         findings += [_finding(document, *remark) for remark in _remarks(policy, document, ids, now)]
     return sorted(findings, key=lambda finding: (finding.line, finding.column))
+
+
+def configuration_of(text: str, ids: Ids, source: str, *, now: float) -> Configuration:
+    """Return what the edge would make of a document.
+
+    Args:
+        text: The document.
+        ids: The gateway's own pool.
+        source: What to call the document.
+        now: Seconds since the epoch.
+
+    Raises:
+        ScriptError: It is broken; the message names every fault.
+    """
+    try:
+        values = {USER_POOL_ID: ids.user_pool_id, CLIENT_ID: ids.client_id, POLICY: text}
+        return parse_parameters(values, policy_required=True)
+    except ParametersError as error:
+        faults = [finding for finding in check(text, ids, now=now) if finding.severity is Severity.BROKEN]
+        shown = "\n".join(f"  {fault.shown(source)}" for fault in faults) or f"  {error}"
+        raise ScriptError(f"{source} is broken; edges go on with the last good policy:\n{shown}") from None
 
 
 _Remark = tuple[Severity, Place, str]
@@ -184,11 +206,11 @@ def _excerpt(value: object) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
-# --- what the edge takes, and nobody means ------------------------------------------------------------------------------
+# --- what the edge takes, and is hardly meant ---------------------------------------------------------------------------
 
 
 def _remarks(policy: Policy, document: Located, ids: Ids | None, now: float) -> Iterator[_Remark]:
-    for group in policy.groups:
+    for group in policy.rules:
         yield from _unreachable(policy, group)
         yield from _group(policy, group)
         for route in group.routes:
@@ -206,7 +228,7 @@ def route_place(route: Route) -> Place:
     return parse_place(route.name.partition(" ")[0])
 
 
-def _unreachable(policy: Policy, group: RouteGroup) -> Iterator[_Remark]:
+def _unreachable(policy: Policy, group: PathRules) -> Iterator[_Remark]:
     """Ask the edge's own matcher for the paths that the pattern is about."""
     place = (*route_place(group.routes[0]), "path")
     found = [_matched(policy, path) for path in _samples(group)]
@@ -247,20 +269,20 @@ def _unreachable(policy: Policy, group: RouteGroup) -> Iterator[_Remark]:
         )
 
 
-def _samples(group: RouteGroup) -> list[str]:
+def _samples(group: PathRules) -> list[str]:
     path = quote("/" + "/".join(group.segments), safe="/")
     return [path, f"{path.rstrip('/')}/x"] if group.below else [path]
 
 
-def _matched(policy: Policy, path: str) -> RouteGroup | None:
+def _matched(policy: Policy, path: str) -> PathRules | None:
     """Return the group that decides about a path; None if the path is refused as ambiguous."""
     try:
-        return policy.group_for(canonical_target(path, ""))
+        return policy.rules_for(canonical_target(path, ""))
     except AmbiguousPathError:
         return None
 
 
-def _group(policy: Policy, group: RouteGroup) -> Iterator[_Remark]:
+def _group(policy: Policy, group: PathRules) -> Iterator[_Remark]:
     place = (*route_place(group.routes[0]), "path")
     if "?" in group.pattern:
         yield _remark(
@@ -277,16 +299,16 @@ def _group(policy: Policy, group: RouteGroup) -> Iterator[_Remark]:
         )
 
 
-def _is_covered_below(policy: Policy, group: RouteGroup) -> bool:
+def _is_covered_below(policy: Policy, group: PathRules) -> bool:
     """Say whether some pattern is about what lies below an exact one."""
     length = len(group.segments)
     return any(
         other is not group and len(other.segments) >= length and other.segments[:length] == group.segments
-        for other in policy.groups
+        for other in policy.rules
     )
 
 
-def _route(group: RouteGroup, route: Route) -> Iterator[_Remark]:
+def _route(group: PathRules, route: Route) -> Iterator[_Remark]:
     place = route_place(route)
     if route.anyone:
         methods = "every method" if route.methods is None else ", ".join(m for m in METHODS if route.takes(m))
@@ -299,13 +321,13 @@ def _route(group: RouteGroup, route: Route) -> Iterator[_Remark]:
         yield _remark(
             Severity.WARNING,
             (*place, "scopes"),
-            f"lets nobody in: no token has the scope {unknown[0]!r}; scopes have no spaces, quotes or characters beyond ASCII",
+            f"shuts everyone out: no token has the scope {unknown[0]!r}; scopes have no spaces, quotes or characters beyond ASCII",
         )
     elif route.scopes and "access" not in route.token_use:
         yield _remark(
             Severity.WARNING,
             (*place, "scopes"),
-            'lets nobody in: ID tokens of Cognito have no scopes. Add "token_use": ["access"]',
+            'shuts everyone out: ID tokens of Cognito have no scopes. Add "token_use": ["access"]',
         )
     elif route.scopes and "id" in route.token_use:
         yield _remark(
@@ -316,8 +338,8 @@ def _route(group: RouteGroup, route: Route) -> Iterator[_Remark]:
 
 
 def _case(policy: Policy) -> Iterator[_Remark]:
-    seen: dict[str, RouteGroup] = {}
-    for group in policy.groups:
+    seen: dict[str, PathRules] = {}
+    for group in policy.rules:
         other = seen.setdefault(group.pattern.casefold(), group)
         if other is not group:
             yield _remark(
@@ -329,16 +351,16 @@ def _case(policy: Policy) -> Iterator[_Remark]:
 
 
 def _strangers(policy: Policy) -> Iterator[_Remark]:
-    """Without knowing the gateway's own pool: name what has to be that."""
+    """Name the issuers that have to be the gateway's own pool, where that is not known."""
     known = {entry.pool_id for entry in policy.issuers} | {entry.issuer for entry in policy.issuers}
-    for group in policy.groups:
+    for group in policy.rules:
         for route in group.routes:
             for name in sorted(set(route.issuers or ()) - known):
                 if not any(name.endswith(f".amazonaws.com/{entry.pool_id}") for entry in policy.issuers):
                     yield _remark(
                         Severity.WARNING,
                         (*route_place(route), "issuers"),
-                        f"{name!r} is none of `issuers`, and so has to be the gateway's own pool; --local or --stack checks",
+                        f"{name!r} is not in `issuers`, and so has to be the gateway's own pool; --local or --stack checks",
                     )
 
 
@@ -370,7 +392,7 @@ def _cut_off(policy: Policy, now: float) -> Iterator[_Remark]:
             yield _remark(
                 Severity.MISTAKE,
                 ("cut_off", name),
-                f"lies in the future, so that nobody gets in, however freshly {verb}; the unit is seconds since 1970, not "
+                f"lies in the future, which shuts everyone out, however freshly {verb}; the unit is seconds since 1970, not "
                 f"milliseconds, and it is {int(now)} now",
             )
 

@@ -1,4 +1,4 @@
-"""Does the policy's `cors` say the same as the distribution? The first governs what the edge answers, the other the rest."""
+"""Does the policy's ``cors`` say the same as the distribution? One governs what the edge answers, the other the rest."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,9 +6,8 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from cognito_edge.policy import Cors
 
-from cognito_edge_cli import stack as _stack
 from cognito_edge_cli.console import aws_code
-from cognito_edge_cli.stack import DEFAULT_REGION, DEFAULT_STACK, Stack
+from cognito_edge_cli.stack import DEFAULT_REGION, DEFAULT_STACK, Stack, client
 
 _NOT_IN_DISTRIBUTION = (
     "the distribution adds no CORS headers, so that pages can read refusals and not the backend's answers; give the construct"
@@ -60,7 +59,7 @@ def _compare(what: str, ours: Iterable[str], theirs: Iterable[str]) -> list[str]
 
 def _distributions_cors(stack: Stack) -> Iterable[dict[str, Any]]:
     """Yield the CORS of each response headers policy of the distribution."""
-    cloudfront = _stack.client(stack, "cloudfront", DEFAULT_REGION)
+    cloudfront = client(stack, "cloudfront", DEFAULT_REGION)
     config = cloudfront.get_distribution_config(Id=_distribution_id(stack))["DistributionConfig"]
     behaviors = [config["DefaultCacheBehavior"], *config.get("CacheBehaviors", {}).get("Items", [])]
     for policy_id in sorted({id_ for behavior in behaviors if (id_ := behavior.get("ResponseHeadersPolicyId"))}):
@@ -73,7 +72,7 @@ def _distribution_id(stack: Stack) -> str:
     if stack.distribution_id is not None:
         return stack.distribution_id
     # The local outputs do not name it; the emulator's stack does.
-    stacks = _stack.client(stack, "cloudformation", DEFAULT_REGION).describe_stacks(StackName=DEFAULT_STACK)["Stacks"]
+    stacks = client(stack, "cloudformation", DEFAULT_REGION).describe_stacks(StackName=DEFAULT_STACK)["Stacks"]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
     return str(outputs["DistributionId"])
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 Place = tuple[str | int, ...]
-"""Keys and list indexes from the root: `("routes", 2, "path")`."""
+"""Keys and list indexes from the root: ``("routes", 2, "path")``."""
 
 _SPACE = " \t\n\r"
 
@@ -88,7 +88,7 @@ def locate(text: str) -> Located:
     """Parse a JSON object and remember where everything stood.
 
     Raises:
-        JsonError: It is none: wrong syntax, a name given twice, NaN, text that is no Unicode.
+        JsonError: Wrong syntax, a name given twice, NaN, text that is not Unicode, or another value than an object.
     """
     if text.startswith("\ufeff"):
         raise JsonError("a byte order mark stands before the document; save it as UTF-8 without one", text, 0)
@@ -102,8 +102,17 @@ def locate(text: str) -> Located:
     return Located(text, reader.root, reader.values, reader.keys)
 
 
+def object_or_empty(text: str) -> dict[str, Any]:
+    """Return the object that a document is; an empty one if it is broken."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) and isinstance(value.get("issuers", []), list) else {}
+
+
 class _Reader:
-    """A recursive descent over the text; a class because it collects offsets on its way."""
+    """A recursive descent over the text, which collects offsets on its way."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -156,7 +165,7 @@ class _Reader:
         return result, self._end
 
     def _items(self, at: int, closing: str) -> Iterator[int]:
-        """Yield where each item of a list or object begins; `_end` comes back with where it ended."""
+        """Yield where each item of a list or object begins; ``_end`` comes back with where it ended."""
         at = self._skip(at + 1)
         if self.text[at : at + 1] == closing:
             self._end = at + 1
@@ -195,7 +204,7 @@ class _Reader:
 
 
 def _plain(message: str) -> str:
-    """Say what Python's decoder says, for somebody who does not know it."""
+    """Put what Python's decoder says into plain words."""
     if message.startswith("Expecting value"):
         return "a value is expected here: text in quotation marks, a number, true, false, null, [ … ] or { … }"
     return message[:1].lower() + message[1:].removesuffix(" at").removesuffix(" starting")

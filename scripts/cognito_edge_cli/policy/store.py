@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from botocore.exceptions import ClientError
 from cognito_edge.parameters import CLIENT_ID, POLICY, USER_POOL_ID
 
-from cognito_edge_cli import stack as _stack
 from cognito_edge_cli.console import ScriptError, aws_code
-from cognito_edge_cli.stack import Stack
+from cognito_edge_cli.stack import Stack, client
 
 from .check import STANDARD_BYTES, Ids
+from .located_json import object_or_empty
 
 if TYPE_CHECKING:  # the stubs are a development dependency
     from mypy_boto3_ssm import SSMClient
@@ -27,7 +27,7 @@ class Version:
         text: The document.
         written_at: When.
         written_by: ARN of whoever wrote it.
-        tier: `Standard` or `Advanced`.
+        tier: ``Standard`` or ``Advanced``.
     """
 
     number: int
@@ -43,12 +43,12 @@ class Version:
 
 
 class PolicyStore:
-    """One stack's policy parameter; a class because every call needs the same client and name."""
+    """One stack's policy parameter."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.name = f"{stack.parameter_prefix}/{POLICY}"
-        self._client: SSMClient = _stack.client(stack, "ssm", stack.parameter_region)
+        self._client: SSMClient = client(stack, "ssm", stack.parameter_region)
 
     def ids(self) -> Ids:
         """Return the gateway's own pool and clients.
@@ -68,7 +68,7 @@ class PolicyStore:
         return Ids(values[USER_POOL_ID], values[CLIENT_ID])
 
     def history(self) -> list[Version]:
-        """Return every version that SSM still has (it keeps a hundred), the oldest first; none if there is no parameter."""
+        """Return every version that SSM still has (it keeps a hundred), the oldest first; an empty list without a parameter."""
         pages = self._client.get_paginator("get_parameter_history").paginate(Name=self.name)
         try:
             return sorted((_version(item) for page in pages for item in page["Parameters"]), key=lambda v: v.number)
@@ -85,7 +85,7 @@ class PolicyStore:
         """Write *text* and return its version's number.
 
         SSM has no conditional write, so the version is read again just before, and the number that comes back tells
-        whether somebody was faster all the same.
+        whether another write came first.
 
         Args:
             text: The document.
@@ -93,7 +93,7 @@ class PolicyStore:
             advanced: Whether it may become an advanced parameter, for good.
 
         Raises:
-            ScriptError: Somebody else has written meanwhile, or the tier is too small.
+            ScriptError: Another version was written meanwhile, or the tier is too small.
         """
         tier: Literal["Standard", "Advanced"] = "Standard"
         if advanced or (over is not None and over.tier == "Advanced"):  # there is no way back from Advanced
@@ -109,8 +109,8 @@ class PolicyStore:
         if _number(before) != _number(over):
             raise ScriptError(
                 f"Nothing was written: version {_number(before)} has been written meanwhile, by"
-                f" {before.written_by if before else 'nobody (the parameter was deleted)'}; the difference was taken against"
-                f" {_number(over)}. Look at it (`policy.py show`) and try again."
+                f" {before.written_by if before else 'whoever deleted the parameter'}; the difference was taken against"
+                f" {_number(over)}. Look at it (`cognito-edge policy show`) and try again."
             )
         try:
             written = self._client.put_parameter(
@@ -119,14 +119,14 @@ class PolicyStore:
         except ClientError as error:
             if aws_code(error) == "ParameterAlreadyExists":
                 raise ScriptError(
-                    f"Nothing was written: somebody else has made {self.name} meanwhile. Look at it (`policy.py show`) and"
+                    f"Nothing was written: {self.name} has been made meanwhile. Look at it (`cognito-edge policy show`) and"
                     " try again."
                 ) from None
             raise
         if written != _number(over) + 1:
             raise ScriptError(
-                f"Version {written} was written, but version {written - 1}, which somebody else wrote in the same moment, is"
-                f" thereby out of force. Compare the two: `policy.py show {written - 1}`, `policy.py show {written}`."
+                f"Version {written} was written, but version {written - 1}, written in the same moment by someone else, is"
+                f" thereby out of force. Compare the two: `cognito-edge policy show {written - 1}`, `cognito-edge policy show {written}`."
             )
         return written
 
@@ -141,7 +141,20 @@ def find_version(versions: Sequence[Version], number: int) -> Version:
         if version.number == number:
             return version
     have = f"{versions[0].number} to {versions[-1].number}" if versions else "none"
-    raise ScriptError(f"There is no version {number}; SSM has {have}. See `policy.py history`.")
+    raise ScriptError(f"There is no version {number}; SSM has {have}. See `cognito-edge policy history`.")
+
+
+def last_other(versions: Sequence[Version]) -> Version:
+    """Return the last version that says something else than the current one, whatever its spaces.
+
+    Raises:
+        ScriptError: All say the same.
+    """
+    now = object_or_empty(versions[-1].text)
+    for version in reversed(versions):
+        if object_or_empty(version.text) != now:
+            return version
+    raise ScriptError("No earlier version says anything else. See `cognito-edge policy history`.")
 
 
 def _version(item: Any) -> Version:

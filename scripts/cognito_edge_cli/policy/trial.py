@@ -25,7 +25,7 @@ from cognito_edge_cli.stack import Stack
 _TIMEOUT_S = 5.0
 _MAX_KEYS_BYTES = 262_144
 KID = "policy.py"
-"""The key that tokens of `token_of` name."""
+"""The key that tokens of ``token_of`` name."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Trial:
 
 
 class _AnySignature:
-    """A key to which every signature is right: for claims that somebody wrote down, and says so."""
+    """A key that accepts every signature: for claims that a person wrote down."""
 
     def verify(self, msg: bytes, sig: bytes) -> bool:
         """Accept."""
@@ -80,7 +80,7 @@ def keys_of(stack: Stack, pool: Pool) -> KeySet:
 
 
 class KeyRing:
-    """Where the trial's keys come from; a class because it remembers whether they were real.
+    """Where the trial's keys come from; it remembers whether they were real.
 
     Attributes:
         checked: Pools with whose own keys a signature was checked.
@@ -92,7 +92,7 @@ class KeyRing:
 
         Args:
             kid: The key that the token names.
-            stack: Whose Cognito is asked; None: nobody is, and every signature counts as right.
+            stack: Whose Cognito is asked; None: no Cognito, and every signature counts as right.
             why_not: With None, why.
         """
         self._kid = kid
@@ -169,7 +169,7 @@ def try_request(
 
 def _route(policy: Policy, name: str | None) -> Route | None:
     """Return the route that a log line names; a refused method and a preflight name a pattern instead."""
-    return next((route for group in policy.groups for route in group.routes if route.name == name), None)
+    return next((route for group in policy.rules for route in group.routes if route.name == name), None)
 
 
 def _event(method: str, target: str, token: str | None, origin: str | None) -> dict[str, Any]:

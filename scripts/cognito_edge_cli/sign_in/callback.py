@@ -19,15 +19,15 @@ from cognito_edge_cli.console import ScriptError, say
 CALLBACK_PATH = "/callback"
 # What the app client has registered; Cognito compares redirect URIs as whole strings, so no other port will do.
 REGISTERED_PORTS = (8976, 8977)
-# A browser may take `localhost` for either, and may try ::1 first.
+# A browser may take ``localhost`` for either, and may try ::1 first.
 _ADDRESSES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _REQUEST_TIMEOUT_S = 10.0
-_POLL_S = 0.01  # how long a server that is told to stop may take to notice; nobody waits for two of them
+_POLL_S = 0.01  # how long a server that is told to stop may take to notice
 
 
 @dataclass(frozen=True, kw_only=True)
 class Callback:
-    """What the browser brought: a code, or the reason why there is none."""
+    """What the browser brought: a code, or the reason for its absence."""
 
     code: str | None = field(default=None, repr=False)
     error: str | None = None
@@ -37,10 +37,10 @@ class Callback:
 class CallbackServer:
     """Listens on one registered port until the callback with our state has come; a context manager.
 
-    A class because the threads that serve and the one that waits share the result.
+    The threads that serve and the one that waits share its result.
 
     Args:
-        state: The authorization request's `state`; a request without it changes nothing.
+        state: The authorization request's ``state``; a request without it changes nothing.
         ports: Ports to try, in order.
 
     Raises:
@@ -60,7 +60,7 @@ class CallbackServer:
     def redirect_uri(self) -> str:
         """The URI that the browser is sent back to.
 
-        With `localhost`, the one loopback name that every version of Cognito's documentation allows with plain http.
+        With ``localhost``, the one loopback name that every version of Cognito's documentation allows with plain http.
         """
         return f"http://localhost:{self.port}{CALLBACK_PATH}"
 
@@ -72,7 +72,7 @@ class CallbackServer:
         """
         if not self._arrived.wait(timeout_s) or self._callback is None:
             raise ScriptError(
-                f"Nobody signed in within {timeout_s:g} s. Try again, with more time if need be (--timeout SECONDS)."
+                f"No sign-in came within {timeout_s:g} s. Try again, with more time if need be (--timeout SECONDS)."
                 " If the browser showed redirect_mismatch, register"
                 f" {self.redirect_uri} with the app client."
             )
@@ -88,7 +88,7 @@ class CallbackServer:
         # In constant time: a local program that may guess as often as it likes must not learn how far it got.
         if len(states) != 1 or not hmac.compare_digest(states[0].encode("utf-8", "replace"), self._state):
             return False
-        # RFC 6749 §3.1: parameters "MUST NOT be included more than once"; two codes are somebody's attempt to add one.
+        # RFC 6749 §3.1: parameters "MUST NOT be included more than once"; two codes are an attempt to add one.
         first: dict[str, str] = {name: values[0] for name, values in parameters.items() if len(values) == 1}
         code, error = first.get("code"), first.get("error")
         if bool(code) == bool(error):
@@ -100,7 +100,7 @@ class CallbackServer:
         return True
 
     def announce(self) -> None:
-        """Let `wait` go on; called once the person's browser has its answer."""
+        """Let ``wait`` go on; called once the person's browser has its answer."""
         self._arrived.set()
 
     def __enter__(self) -> Self:
@@ -132,7 +132,7 @@ class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     block_on_close = False
     # A port on which an earlier sign-in's connections linger is not taken; one on which a program listens is, and
-    # `_is_listening` finds it on systems where this option would let two programs share a port.
+    # ``_is_listening`` finds it on systems where this option would let two programs share a port.
     allow_reuse_address = True
     allow_reuse_port = False
 
@@ -147,7 +147,7 @@ class _Server(socketserver.ThreadingTCPServer):
         super().server_bind()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a browser that hangs up is no event, and the default prints tracebacks."""
+        """Say nothing about a browser that hangs up; the default prints a traceback."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -170,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
             owner.announce()
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer what is no GET, or no HTTP, with the same bare page."""
+        """Answer other methods, and what is not HTTP, with the same bare page."""
         self._page(code, message or "Error", explain or "This address only takes a sign-in's return.")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name

@@ -14,18 +14,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-import requests
-
-from cognito_edge_cli.console import RefusedError, ScriptError, say
-from cognito_edge_cli.stack import Stack, is_loopback
+from cognito_edge_cli.console import RefusedError, ScriptError, printable, say
+from cognito_edge_cli.stack import Stack
 
 from .callback import REGISTERED_PORTS, CallbackServer
-from .token_cache import Tokens, check_id_token
+from .exchange import exchange
+from .id_token import published_keys, validate
+from .token_cache import Tokens
 
-# `openid` is what makes Cognito send an ID token, with every attribute that the client may read.
+# ``openid`` is what makes Cognito send an ID token, with every attribute that the client may read.
 DEFAULT_SCOPE = "openid"
 VIA = "hosted-ui"
-_TIMEOUT_S = (5, 20)  # connect, read
 
 
 def sign_in(
@@ -41,7 +40,7 @@ def sign_in(
 
     Args:
         stack: Where to sign in.
-        scope: Space-separated scopes to ask for; with `openid`.
+        scope: Space-separated scopes to ask for; with ``openid``.
         clock: Epoch seconds.
         show_link: Brings the person to the link: opens a browser, or prints it.
         ports: Callback ports to try, in order.
@@ -54,7 +53,7 @@ def sign_in(
         4. Exchange the code, and check the ID token.
 
     Raises:
-        ScriptError: No port, nobody came, the person or the server refused, or the tokens are not for us.
+        ScriptError: No port, no callback, the person or the server refused, or the tokens are not for us.
     """
     state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))  # (1)
     with CallbackServer(state, ports) as server:
@@ -72,16 +71,16 @@ def sign_in(
         show_link(f"{stack.login_url}/oauth2/authorize?{urlencode(query)}")  # (2)
         callback = server.wait(timeout_s)  # (3)
     if callback.code is None:
-        words = f"{callback.error}: {callback.description}" if callback.description else str(callback.error)
-        raise ScriptError(f"The sign-in ended without a code: {printable(words)}. Try again, or as another user.")
+        words = _short(str(callback.error), callback.description)
+        raise ScriptError(f"The sign-in ended without a code: {words}. Try again, or as another user.")
     grant = {
         "grant_type": "authorization_code",
         "code": callback.code,
         "redirect_uri": server.redirect_uri,
         "code_verifier": verifier,
     }
-    tokens = _tokens(_token_request(stack, grant), refresh_token=None, label="the browser's user")  # (4)
-    check_id_token(tokens, stack, now=clock(), nonce=nonce)
+    tokens = _request_tokens(stack, grant, refresh_token=None, label="the browser's user")  # (4)
+    validate(tokens, published_keys(stack, tokens), stack, nonce=nonce, now=clock())
     return tokens
 
 
@@ -92,7 +91,7 @@ def refresh(stack: Stack, tokens: Tokens) -> Tokens:
         RefusedError: It is expired, revoked, or was used before (where they rotate).
     """
     grant = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token or ""}
-    return _tokens(_token_request(stack, grant), refresh_token=tokens.refresh_token, label=tokens.label)
+    return _request_tokens(stack, grant, refresh_token=tokens.refresh_token, label=tokens.label)
 
 
 def revoke(stack: Stack, refresh_token: str) -> None:
@@ -129,21 +128,14 @@ def open_browser(link: str) -> None:
     threading.Thread(target=subprocess.run, args=(command,), kwargs=options, daemon=True).start()
 
 
-def _token_request(stack: Stack, grant: Mapping[str, str]) -> dict[str, Any]:
-    answer = _post(stack, "/oauth2/token", {**grant, "client_id": stack.client_id})
-    try:
-        fields = json.loads(answer)
-    except ValueError:
-        fields = None
-    if not isinstance(fields, dict):
-        raise ScriptError(f"{stack.login_url}/oauth2/token: expected a JSON object, got something else.")
-    return fields
-
-
-def _tokens(fields: Mapping[str, Any], *, refresh_token: str | None, label: str) -> Tokens:
+def _request_tokens(stack: Stack, grant: Mapping[str, str], *, refresh_token: str | None, label: str) -> Tokens:
+    fields = _fields(_post(stack, "/oauth2/token", {**grant, "client_id": stack.client_id}))
     for name in ("id_token", "access_token"):
         if not isinstance(fields.get(name), str):
-            raise ScriptError(f"The server's answer has no {name}. Was `openid` among the scopes asked for (--scope)?")
+            raise ScriptError(
+                f"{stack.login_url}/oauth2/token: expected a JSON object with {name}, got none."
+                " Was `openid` among the scopes asked for (--scope)?"
+            )
     # Where refresh tokens rotate, the old one is worthless from here on.
     newer = fields.get("refresh_token")
     return Tokens(
@@ -156,40 +148,31 @@ def _tokens(fields: Mapping[str, Any], *, refresh_token: str | None, label: str)
 
 
 def _post(stack: Stack, path: str, form: Mapping[str, str]) -> bytes:
+    """Return the body of the answer.
+
+    Raises:
+        RefusedError: The server said no.
+        ScriptError: It answered what no OAuth server answers.
+    """
     url = f"{stack.login_url}{path}"
-    with requests.Session() as session:
-        # A proxy has no business between this machine and itself.
-        session.trust_env = not is_loopback(url)
-        response = session.post(
-            url,
-            data=dict(form),
-            headers={"Accept": "application/json"},
-            auth=_no_authorization,
-            timeout=_TIMEOUT_S,
-            # A redirect would carry the code or the refresh token to another place.
-            allow_redirects=False,
-        )
-    if response.status_code == requests.codes.ok:
-        return response.content
+    status, body = exchange(url, form)
+    if status == 200:
+        return body
+    error = _fields(body).get("error")
+    if isinstance(error, str):
+        raise RefusedError(f"{url} refused: {_short(error, _fields(body).get('error_description', 'no description'))}.")
+    raise ScriptError(f"{url}: expected status 200, got {status}. Is that really the hosted UI?")
+
+
+def _fields(body: bytes) -> dict[str, Any]:
+    """Return a JSON object; an empty one for anything else."""
     try:
-        fields = response.json()
+        fields = json.loads(body)
     except ValueError:
         fields = None
-    if isinstance(fields, dict) and isinstance(fields.get("error"), str):
-        words = printable(f"{fields['error']}: {fields.get('error_description', 'no description')}")
-        raise RefusedError(f"{url} refused: {words}.")
-    raise ScriptError(f"{url}: expected status 200, got {response.status_code}. Is that really the hosted UI?")
+    return fields if isinstance(fields, dict) else {}
 
 
-def _no_authorization(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    # Without it, requests would add what ~/.netrc says for this host.
-    return request
-
-
-def printable(text: str) -> str:
-    r"""Return *text* from the outside as one short line that cannot steer a terminal.
-
-    >>> printable("access_denied\x1b[2J")
-    'access_denied [2J'
-    """
-    return " ".join("".join(c if c.isprintable() else " " for c in text[:300]).split())
+def _short(error: str, description: object) -> str:
+    """Return an OAuth error in one line of bounded length."""
+    return printable(f"{error}: {description}" if description else error)[:300]

@@ -14,8 +14,9 @@ from botocore.exceptions import ClientError
 from cognito_edge_cli.console import RefusedError, ScriptError, aws_code, aws_message, say
 from cognito_edge_cli.stack import Stack, sign_in_client
 
+from .id_token import published_keys, validate
 from .srp import EXPONENT_BYTES, SrpClient, SrpError, cognito_timestamp
-from .token_cache import Tokens, check_id_token
+from .token_cache import Tokens
 
 if TYPE_CHECKING:
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
@@ -50,7 +51,7 @@ _REFUSALS = frozenset(
 
 
 class Asks(Protocol):
-    """Gets an answer from whoever signs in; `cognito_edge_cli.console.Questions` is the real one."""
+    """Gets an answer from whoever signs in; ``cognito_edge_cli.console.Questions`` is the real one."""
 
     def secret(self, prompt: str) -> str:
         """Return what is typed without an echo."""
@@ -83,14 +84,14 @@ def sign_in(stack: Stack, username: str, password: str, *, questions: Asks, cloc
         answer = _with_plain_password(client, stack, username, password)
     result = _answer_challenges(client, stack, username, answer, questions)
     tokens = _tokens(result, refresh_token=None, label=username)
-    check_id_token(tokens, stack, now=clock())
+    validate(tokens, published_keys(stack, tokens), stack, nonce=None, now=clock())
     return tokens
 
 
 def refresh(stack: Stack, tokens: Tokens) -> Tokens:
     """Return new tokens for the ones whose refresh token is in *tokens*.
 
-    With GetTokensFromRefreshToken, which works whether the client's refresh tokens rotate or not; REFRESH_TOKEN_AUTH does not.
+    GetTokensFromRefreshToken works whether the client's refresh tokens rotate or not; REFRESH_TOKEN_AUTH does not.
 
     Raises:
         RefusedError: It is expired, revoked, or was used before (where they rotate).

@@ -1,7 +1,7 @@
-"""Cognito's variant of the Secure Remote Password protocol: prove a password without sending it. Pure.
+"""Cognito's variant of the Secure Remote Password protocol: prove a password without sending it.
 
 Source: RFC 2945 and RFC 5054 for the protocol; for what Cognito does its own way (SHA-256, padding, the key derivation,
-the string that is signed), AWS's own client, amazon-cognito-identity-js, `AuthenticationHelper`.
+the string that is signed), AWS's own client, amazon-cognito-identity-js, ``AuthenticationHelper``.
 """
 
 import base64
@@ -29,16 +29,14 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 class SrpError(ValueError):
-    """The server's half is one that no honest server sends: with it, the password would be proven to anybody."""
+    """The server sent what no honest server sends: answering it would prove the password to anyone."""
 
 
 class SrpClient:
-    """One run of the protocol.
-
-    A class because the second message needs the secret of the first.
+    """One run of the protocol, whose second message needs the secret of the first.
 
     Args:
-        secret: The client's random exponent, fresh for each run: `int.from_bytes(secrets.token_bytes(EXPONENT_BYTES))`.
+        secret: The client's random exponent, fresh for each run: ``int.from_bytes(secrets.token_bytes(EXPONENT_BYTES))``.
     """
 
     def __init__(self, secret: int) -> None:
@@ -50,7 +48,7 @@ class SrpClient:
 
     @property
     def srp_a(self) -> str:
-        """The parameter `SRP_A` of InitiateAuth."""
+        """The parameter ``SRP_A`` of InitiateAuth."""
         return f"{self._public:x}"
 
     def password_claim(
@@ -64,16 +62,16 @@ class SrpClient:
         secret_block: str,
         timestamp: str,
     ) -> str:
-        """Return `PASSWORD_CLAIM_SIGNATURE`, base64.
+        """Return ``PASSWORD_CLAIM_SIGNATURE``, base64.
 
         Args:
-            user_pool_id: `<region>_<name>`; the part after the `_` is the pool's name in the protocol.
-            user_id: `USER_ID_FOR_SRP` of the challenge, which may differ from the name that was typed.
+            user_pool_id: ``<region>_<name>``; the part after the ``_`` is the pool's name in the protocol.
+            user_id: ``USER_ID_FOR_SRP`` of the challenge, which may differ from the name that was typed.
             password: What the person typed.
             srp_b: The server's public value, hexadecimal.
             salt: The user's salt, hexadecimal.
-            secret_block: The challenge's `SECRET_BLOCK`, base64.
-            timestamp: What `cognito_timestamp` returns; sent along as `TIMESTAMP`.
+            secret_block: The challenge's ``SECRET_BLOCK``, base64.
+            timestamp: What ``cognito_timestamp`` returns; sent along as ``TIMESTAMP``.
 
         Raises:
             SrpError: A value of the server is malformed, or makes the proof worthless.

@@ -1,4 +1,4 @@
-"""`doctor.py`: real calls: without a token, with one, and past the gateway; and what a refusal of AWS's own means."""
+"""Checks of the doctor: calls without a token, with one, and past the gateway; and what a refusal of AWS's own means."""
 
 import contextlib
 import shlex
@@ -46,7 +46,7 @@ def _without_token(system: System) -> Iterator[Verdict]:
         if answer.status < 400:
             yield failed(
                 f"{answer.status}: let in without a token",
-                "look at behavior.function and behavior.caching; if both are right, somebody changed the policy within the"
+                "look at behavior.function and behavior.caching; if both are right, the policy was changed within the"
                 " last minute, see policy.rules",
             )
         else:
@@ -73,7 +73,7 @@ def _lacks(answer: Answer) -> Iterator[str]:
 
 
 def _expected_code(system: System, token: str | None) -> str | None:
-    """Return what the rules say here: a refusal's code, "" for let in, None if nobody can say."""
+    """Return what the rules say here: a refusal's code, "" for let in, None if it cannot be told."""
     try:
         trial = trial_of(system, token)
     except (UnseenError, requests.RequestException):
@@ -82,7 +82,7 @@ def _expected_code(system: System, token: str | None) -> str | None:
 
 
 def _with_token(system: System) -> Iterator[Verdict]:
-    system.token  # noqa: B018 - raises where there is none
+    system.token  # noqa: B018 - raises without a token
     answer = system.call_gateway(with_token=True)
     if _is_backends(answer):
         if answer.status >= 500:
@@ -136,7 +136,7 @@ def _refused(system: System, answer: Answer) -> Verdict:
         return _lambdas_refusal(system, answer, kind, message)
     cache = answer.headers.get("x-cache", "").partition(" ")[0]
     if cache in _EDGE_TROUBLES:
-        fix = f"its last words: {system.script('logs.py --all --since 10m')}"
+        fix = f"its last words: {system.command('logs --all --since 10m')}"
         if "throttled" in _EDGE_TROUBLES[cache]:
             fix += "\nand have the quota 'Concurrent executions' of Lambda raised in the region where it was (logs.regions)"
         return failed(
@@ -146,7 +146,7 @@ def _refused(system: System, answer: Answer) -> Verdict:
     return failed(
         f"{answer.status} from {server}, without a code of the gateway's: {cache or 'no x-cache'} (request"
         f" {answer.request_id or 'unknown'})",
-        f"does {system.path} fall to a behaviour with the edge function (behavior.function)? Is the distribution switched on"
+        f"does {system.path} fall to a behavior with the edge function (behavior.function)? Is the distribution switched on"
         " (distribution.enabled)? Else choose a path of your API with --path",
     )
 
@@ -161,9 +161,9 @@ def _gateways_refusal(system: System, answer: Answer, code: str) -> Verdict:
     if code in _CAUSES:
         fix += f"\nthe cause is at the gateway's side: see {_CAUSES[code]}"
         if system.stack.is_local:
-            fix += "; a fault made on purpose: python scripts/fault.py show"
+            fix += "; a fault made on purpose: cognito-edge fault show"
         if answer.request_id:
-            fix += "\n" + system.script(f"logs.py --request-id={shlex.quote(answer.request_id)}")
+            fix += "\n" + system.command(f"logs --request-id={shlex.quote(answer.request_id)}")
     return failed(found, fix)
 
 
@@ -174,7 +174,7 @@ def _lambdas_refusal(system: System, answer: Answer, kind: str, message: str) ->
         return failed(
             f"{said}\nthe signature was made by a clock that is more than five minutes wrong",
             "see clock.edge; AWS sets the clocks of its own edges"
-            + ("; here: python scripts/fault.py clock 0" if system.stack.is_local else ""),
+            + ("; here: cognito-edge fault clock 0" if system.stack.is_local else ""),
         )
     if "signature" in message.lower():
         return failed(
@@ -243,10 +243,10 @@ def _direct(system: System) -> Iterator[Verdict]:
             raise UnseenError(f"outputs.json does not say where {url.name} is", "stop `make run` and start it again")
         answer = system.fetch(address.rstrip("/") + system.path)
         if answer.status == 403 and not answer.problem.get("code"):
-            yield passed("403: nobody gets past the gateway", subject=url.name)
+            yield passed("403: this way past the gateway is closed", subject=url.name)
         else:
             yield failed(
-                f"{answer.status} for a request without a signature: anybody who knows the address walks around the gateway",
+                f"{answer.status} for a request without a signature: whoever knows the address walks around the gateway",
                 "see url.auth and url.open",
                 subject=url.name,
             )
@@ -258,7 +258,7 @@ def _faults(system: System) -> Iterator[Verdict]:
     knobs = system.control("control.json", "/faults")
     wrong = [f"{name} {value}" for name, value in knobs.items() if name != "calls" and value not in ("ok", 0, 0.0)]
     if wrong:
-        yield warned(f"faults made on purpose: {', '.join(wrong)}", "python scripts/fault.py reset")
+        yield warned(f"faults made on purpose: {', '.join(wrong)}", "cognito-edge fault reset")
     else:
         yield passed("none")
 
@@ -268,5 +268,5 @@ PROBES: Final = (
     Probe("gateway.call", "an answer of the backend to a call with the token", _with_token),
     Probe("gateway.uncached", "answers that come from no cache", _uncached),
     Probe("url.direct", "403 for a call to the function URL without a signature", _direct),
-    Probe("local.faults", "no fault turned on with scripts/fault.py", _faults),
+    Probe("local.faults", "no fault turned on with `cognito-edge fault`", _faults),
 )

@@ -1,4 +1,4 @@
-"""`doctor.py`: the distribution and its behaviours: the edge function runs where it has to, and nothing is cached."""
+"""Checks of the doctor: the distribution and its behaviors: the edge function runs where it has to; no answer is cached."""
 
 import re
 from collections.abc import Iterator
@@ -17,11 +17,11 @@ _S3_HOST: Final = re.compile(r".+\.s3(?:[.-][a-z0-9-]+)?\.amazonaws\.com(?:\.cn)
 
 
 @dataclass(frozen=True)
-class Behaviour:
-    """One cache behaviour.
+class Behavior:
+    """One cache behavior.
 
     Attributes:
-        pattern: Its path pattern; `*` for the default one.
+        pattern: Its path pattern; ``*`` for the default one.
         config: As CloudFront's API gives it.
         origin: The origin it leads to.
         associations: Its Lambda@Edge associations.
@@ -64,8 +64,8 @@ class Behaviour:
         return next((one for one in self.ours if one.get("EventType") == "origin-request"), None)
 
 
-def behaviours(system: System) -> list[Behaviour]:
-    """Return the distribution's behaviours in the order in which CloudFront tries them."""
+def behaviors(system: System) -> list[Behavior]:
+    """Return the distribution's behaviors in the order in which CloudFront tries them."""
     config = system.distribution["DistributionConfig"]
     origins = {origin["Id"]: origin for origin in config.get("Origins", {}).get("Items", [])}
     for group in config.get("OriginGroups", {}).get("Items", []):
@@ -73,21 +73,21 @@ def behaviours(system: System) -> list[Behaviour]:
     edge_function = system.outputs.get("EdgeFunctionVersionArn", "").rpartition(":")[0]
     listed = [(one["PathPattern"], one) for one in config.get("CacheBehaviors", {}).get("Items", [])]
     return [
-        Behaviour(
+        Behavior(
             pattern,
-            behaviour,
-            origins.get(behaviour["TargetOriginId"], {}),
-            tuple(behaviour.get("LambdaFunctionAssociations", {}).get("Items", [])),
+            behavior,
+            origins.get(behavior["TargetOriginId"], {}),
+            tuple(behavior.get("LambdaFunctionAssociations", {}).get("Items", [])),
             edge_function,
         )
-        for pattern, behaviour in [*listed, ("*", config["DefaultCacheBehavior"])]
+        for pattern, behavior in [*listed, ("*", config["DefaultCacheBehavior"])]
     ]
 
 
-def _guarded(system: System) -> list[Behaviour]:
-    found = [behaviour for behaviour in behaviours(system) if behaviour.guarded]
+def _guarded(system: System) -> list[Behavior]:
+    found = [behavior for behavior in behaviors(system) if behavior.guarded]
     if not found:
-        raise UnseenError("no behaviour leads to a function URL or runs the edge function", "see behavior.function")
+        raise UnseenError("no behavior leads to a function URL or runs the edge function", "see behavior.function")
     return found
 
 
@@ -100,7 +100,7 @@ def _enabled(system: System) -> Iterator[Verdict]:
         yield passed(f"{distribution['Id']}, {distribution.get('DomainName')}")
     else:
         yield failed(
-            f"{distribution['Id']} is switched off: CloudFront answers nobody",
+            f"{distribution['Id']} is switched off: CloudFront answers no request",
             f"switch it on in the console (Distributions, {distribution['Id']}, Enable)",
         )
 
@@ -119,7 +119,7 @@ def _replicated(system: System) -> Iterator[Verdict]:
 
 
 def _errors(system: System) -> Iterator[Verdict]:
-    """Custom error responses are the whole distribution's: one that is meant for the site changes the API's answers, too."""
+    """Custom error responses apply to the whole distribution: one for the site changes the API's answers as well."""
     responses = system.distribution["DistributionConfig"].get("CustomErrorResponses", {}).get("Items", [])
     for response in responses:
         code, page = response["ErrorCode"], response.get("ResponsePagePath")
@@ -128,14 +128,14 @@ def _errors(system: System) -> Iterator[Verdict]:
                 f"every {code} is replaced by {page}, the API's and the gateway's as well: programs get a page where they"
                 " expect the reason",
                 f"remove the custom error response for {code}; give a site its fallback by a CloudFront function on its own"
-                " behaviour (infra/site.py does)",
+                " behavior (cognito_edge_cdk.Site has one)",
                 subject=str(code),
             )
         else:
             # "If you're using the CachingDisabled managed cache policy, CloudFront won't cache these status codes".
             # Source: CloudFront Developer Guide, HTTPStatusCodes.html
             yield warned(
-                f"{code}s may be kept for {response.get('ErrorCachingMinTTL', 10)} s where a behaviour caches: somebody who"
+                f"{code}s may be kept for {response.get('ErrorCachingMinTTL', 10)} s where a behavior caches: somebody who"
                 " was refused stays refused after the cause is gone",
                 f"remove the custom error response for {code}, or set its error caching minimum TTL to 0",
                 subject=str(code),
@@ -144,31 +144,31 @@ def _errors(system: System) -> Iterator[Verdict]:
         yield passed("no custom error responses")
 
 
-# --- behaviours ---------------------------------------------------------------------------------------------------------
+# --- behaviors ---------------------------------------------------------------------------------------------------------
 
 
 def _function(system: System) -> Iterator[Verdict]:
     system.output("EdgeFunctionVersionArn")
-    found = behaviours(system)
-    for behaviour in found:
-        yield _runs(behaviour, system)
-    if not any(behaviour.guarded for behaviour in found):
+    found = behaviors(system)
+    for behavior in found:
+        yield _runs(behavior, system)
+    if not any(behavior.guarded for behavior in found):
         yield failed(
-            "no behaviour runs the edge function: nothing here asks for a token",
+            "no behavior runs the edge function: nothing here asks for a token",
             f"give its paths to EdgeGateway in functions={{…}}; {system.again}",
         )
 
 
-def _runs(behaviour: Behaviour, system: System) -> Verdict:
-    pattern, host = behaviour.pattern, behaviour.origin.get("DomainName", "an unknown origin")
-    where = ", ".join(sorted({str(one.get("EventType")) for one in behaviour.ours}))
-    if behaviour.origin_request is not None and where == "origin-request":
+def _runs(behavior: Behavior, system: System) -> Verdict:
+    pattern, host = behavior.pattern, behavior.origin.get("DomainName", "an unknown origin")
+    where = ", ".join(sorted({str(one.get("EventType")) for one in behavior.ours}))
+    if behavior.origin_request is not None and where == "origin-request":
         return passed(f"the edge function runs at origin-request, before {host}", subject=pattern)
-    if behaviour.guarded:
+    if behavior.guarded:
         found = (
             f"the edge function runs at {where}, and has to run at origin-request only: elsewhere it cannot sign for the"
             " function URL"
-            if behaviour.ours
+            if behavior.ours
             else "no edge function runs at origin-request: no token is checked, and requests reach the function URL unsigned"
         )
         return failed(
@@ -176,15 +176,15 @@ def _runs(behaviour: Behaviour, system: System) -> Verdict:
             f"give the path to EdgeGateway in functions={{…}}; {system.again}",
             subject=pattern,
         )
-    if behaviour.is_site:
-        private = behaviour.origin.get("OriginAccessControlId") or behaviour.origin.get("S3OriginConfig", {}).get(
+    if behavior.is_site:
+        private = behavior.origin.get("OriginAccessControlId") or behavior.origin.get("S3OriginConfig", {}).get(
             "OriginAccessIdentity"
         )
         if private:
             return passed("public site: a bucket behind an origin access control; no token is asked", subject=pattern)
         return warned(
-            f"public site in {host} without an origin access control: the bucket has to be open to everybody for that",
-            "close the bucket, and give the origin an origin access control (Site in infra/site.py does)",
+            f"public site in {host} without an origin access control: the bucket has to be public for that",
+            "close the bucket, and give the origin an origin access control (cognito_edge_cdk.Site does)",
             subject=pattern,
         )
     return warned(
@@ -195,53 +195,53 @@ def _runs(behaviour: Behaviour, system: System) -> Verdict:
 
 
 def _body(system: System) -> Iterator[Verdict]:
-    for behaviour in _guarded(system):
-        association = behaviour.origin_request
+    for behavior in _guarded(system):
+        association = behavior.origin_request
         if association is None:
             continue  # said by behavior.function
         if association.get("IncludeBody") is True:
-            yield passed("the body is shown to the edge function", subject=behaviour.pattern)
+            yield passed("the body is shown to the edge function", subject=behavior.pattern)
         else:
             yield failed(
                 "the body is not shown to the edge function (IncludeBody is off): it signs the hash of an empty one, and"
                 " Lambda refuses every request that has a body (403, 'The request signature we calculated does not match')",
                 f"set include_body=True on the association; {system.again}",
-                subject=behaviour.pattern,
+                subject=behavior.pattern,
             )
 
 
 def _version(system: System) -> Iterator[Verdict]:
     deployed = system.output("EdgeFunctionVersionArn")
-    for behaviour in _guarded(system):
-        for association in behaviour.ours:
+    for behavior in _guarded(system):
+        for association in behavior.ours:
             arn = association["LambdaFunctionARN"]
             if not _NUMBERED.fullmatch(arn):
                 yield failed(
                     f"{arn} is no numbered version in us-east-1, which is all that Lambda@Edge runs",
                     f"run the numbered version {deployed}; {system.again}",
-                    subject=behaviour.pattern,
+                    subject=behavior.pattern,
                 )
             elif arn != deployed:
                 yield failed(
                     f"version {arn.rpartition(':')[2]} runs, and version {deployed.rpartition(':')[2]} is the one that was"
-                    " deployed: somebody changed the association by hand, or rolled back",
+                    " deployed: the association was changed by hand, or rolled back",
                     f"if no rollback is meant, run {deployed}; {system.again}",
-                    subject=behaviour.pattern,
+                    subject=behavior.pattern,
                 )
             else:
-                yield passed(f"version {arn.rpartition(':')[2]}, the deployed one", subject=behaviour.pattern)
+                yield passed(f"version {arn.rpartition(':')[2]}, the deployed one", subject=behavior.pattern)
 
 
 def _caching(system: System) -> Iterator[Verdict]:
-    for behaviour in _guarded(system):
-        policy_id = behaviour.config.get("CachePolicyId")
+    for behavior in _guarded(system):
+        policy_id = behavior.config.get("CachePolicyId")
         fix = f"use the managed policy CachingDisabled ({CACHING_DISABLED}); {system.again}"
         if policy_id == CACHING_DISABLED:
-            yield passed("CachingDisabled", subject=behaviour.pattern)
+            yield passed("CachingDisabled", subject=behavior.pattern)
             continue
         danger = "a cached answer skips the token check and goes to whoever asks next"
         if policy_id is None:
-            yield failed(f"legacy cache settings (ForwardedValues): {danger}", fix, subject=behaviour.pattern)
+            yield failed(f"legacy cache settings (ForwardedValues): {danger}", fix, subject=behavior.pattern)
             continue
         policy = _cache_policy(system, policy_id)
         longest = [policy.get(name, 0) for name in ("MinTTL", "DefaultTTL", "MaxTTL")]
@@ -251,10 +251,10 @@ def _caching(system: System) -> Iterator[Verdict]:
                 f"the cache policy {policy.get('Name', policy_id)} keeps answers (minimum, default, maximum: {shown}):"
                 f" {danger}",
                 fix,
-                subject=behaviour.pattern,
+                subject=behavior.pattern,
             )
         else:
-            yield passed(f"{policy.get('Name', policy_id)}, which keeps nothing", subject=behaviour.pattern)
+            yield passed(f"{policy.get('Name', policy_id)}, which keeps nothing", subject=behavior.pattern)
 
 
 def _cache_policy(system: System, policy_id: str) -> Document:
@@ -266,8 +266,8 @@ def _cache_policy(system: System, policy_id: str) -> Document:
 
 
 def _forwarding(system: System) -> Iterator[Verdict]:
-    for behaviour in _guarded(system):
-        policy_id = behaviour.config.get("OriginRequestPolicyId")
+    for behavior in _guarded(system):
+        policy_id = behavior.config.get("OriginRequestPolicyId")
         name, lacks = "AllViewerExceptHostHeader", ""
         if policy_id is None:
             name, lacks = "none", "Authorization never arrives, so that everybody gets 401 missing_token"
@@ -278,10 +278,10 @@ def _forwarding(system: System) -> Iterator[Verdict]:
             yield failed(
                 f"the origin request policy is {name}: {lacks}",
                 f"use the managed policy AllViewerExceptHostHeader ({ALL_VIEWER_EXCEPT_HOST_HEADER}); {system.again}",
-                subject=behaviour.pattern,
+                subject=behavior.pattern,
             )
         else:
-            yield passed(name, subject=behaviour.pattern)
+            yield passed(name, subject=behavior.pattern)
 
 
 def _origin_request_policy(system: System, policy_id: str) -> Document:
@@ -313,31 +313,31 @@ def _lacks(policy: Document) -> str:
 
 
 def _https(system: System) -> Iterator[Verdict]:
-    for behaviour in _guarded(system):
-        protocol = behaviour.config.get("ViewerProtocolPolicy")
+    for behavior in _guarded(system):
+        protocol = behavior.config.get("ViewerProtocolPolicy")
         if protocol == "https-only":
-            yield passed("https-only", subject=behaviour.pattern)
+            yield passed("https-only", subject=behavior.pattern)
         else:
             yield failed(
                 f"{protocol}: plain HTTP is taken, so that tokens travel in the clear, also in a request that is then"
                 " redirected",
                 f"use ViewerProtocolPolicy.HTTPS_ONLY; {system.again}",
-                subject=behaviour.pattern,
+                subject=behavior.pattern,
             )
 
 
 def _methods(system: System) -> Iterator[Verdict]:
-    for behaviour in _guarded(system):
-        allowed = set(behaviour.config.get("AllowedMethods", {}).get("Items", []))
+    for behavior in _guarded(system):
+        allowed = set(behavior.config.get("AllowedMethods", {}).get("Items", []))
         if missing := sorted(_METHODS - allowed):
             yield warned(
                 f"{', '.join(missing)} not allowed: CloudFront answers them with a 403 of its own, which says nothing",
                 f"use AllowedMethods.ALLOW_ALL and restrict methods in the policy, where the refusal explains itself;"
                 f" {system.again}",
-                subject=behaviour.pattern,
+                subject=behavior.pattern,
             )
         else:
-            yield passed("all seven", subject=behaviour.pattern)
+            yield passed("all seven", subject=behavior.pattern)
 
 
 PROBES: Final = (

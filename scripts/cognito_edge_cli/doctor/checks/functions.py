@@ -1,4 +1,4 @@
-"""`doctor.py`: the edge function and its role, and the function URLs: who may call them, and who signs."""
+"""Checks of the doctor: the edge function and its role, and the function URLs: who may call them, and who signs."""
 
 import shlex
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from cognito_edge_cli.doctor.report import Probe, Verdict, failed, passed, unsee
 from cognito_edge_cli.doctor.system import CLIENT_ID, POLICY, POOL_ID, Document, FunctionUrl, System, as_list
 from cognito_edge_cli.stack import DEFAULT_REGION
 
-from .distribution import behaviours
+from .distribution import behaviors
 
 RUNTIMES_PAGE: Final = "https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html"
 DEPRECATED_ON: Final = {
@@ -51,8 +51,8 @@ _PERMISSIONS: Final = ("lambda:InvokeFunctionUrl", "lambda:InvokeFunction")
 
 
 def _versions(system: System) -> list[str]:
-    """Return the versions that the behaviours run; the deployed one where none runs any."""
-    arns = [one["LambdaFunctionARN"] for behaviour in behaviours(system) for one in behaviour.ours]
+    """Return the versions that the behaviors run; the deployed one where none runs any."""
+    arns = [one["LambdaFunctionARN"] for behavior in behaviors(system) for one in behavior.ours]
     return list(dict.fromkeys(arns)) or [system.output("EdgeFunctionVersionArn")]
 
 
@@ -66,7 +66,7 @@ def _runtime(system: System) -> Iterator[Verdict]:
         runtime = system.edge_configuration(arn).get("Runtime", "none")
         until = DEPRECATED_ON.get(runtime)
         fix = (
-            "set a newer runtime in infra/cognito_edge_cdk/gateway.py (lambda_.Runtime.…), and in infra/bundle.py, then `make deploy`; dates:"
+            "take a release of this project with a newer runtime (infra/cognito_edge_cdk names it), then deploy; dates:"
             f" {RUNTIMES_PAGE}"
         )
         if until is None:
@@ -200,7 +200,7 @@ def _auth(system: System) -> Iterator[Verdict]:
             yield passed("AWS_IAM: unsigned requests are refused", subject=url.name)
         else:
             yield failed(
-                f"auth type {auth}: anybody who knows https://{url.host}/ walks around the gateway",
+                f"auth type {auth}: whoever knows https://{url.host}/ walks around the gateway",
                 system.aws(
                     f"lambda update-function-url-config --function-name {url.name.partition(':')[0]} --auth-type AWS_IAM",
                     url.region,
@@ -227,7 +227,7 @@ def _open(system: System) -> Iterator[Verdict]:
         names = list(open_to_all(system.resource_statements(url)))
         for name in names:
             yield failed(
-                f"statement {name} of its policy lets everybody call it",
+                f"statement {name} of its policy lets everyone call it",
                 system.aws(
                     f"lambda remove-permission --function-name {url.name.partition(':')[0]} --statement-id {shlex.quote(name)}",
                     url.region,
@@ -235,7 +235,7 @@ def _open(system: System) -> Iterator[Verdict]:
                 subject=url.name,
             )
         if not names:
-            yield passed("no statement for everybody", subject=url.name)
+            yield passed("no statement for everyone", subject=url.name)
 
 
 def _access_control(system: System, url: FunctionUrl) -> str:
@@ -252,13 +252,13 @@ def _signer(system: System) -> Iterator[Verdict]:
             continue
         client = system.client("cloudfront", DEFAULT_REGION)
         config = client.get_origin_access_control(Id=control)["OriginAccessControl"]["OriginAccessControlConfig"]
-        kind, behaviour = config.get("OriginAccessControlOriginType"), config.get("SigningBehavior")
-        fix = f"give it origin type lambda and signing behaviour always; {system.again}"
+        kind, behavior = config.get("OriginAccessControlOriginType"), config.get("SigningBehavior")
+        fix = f"give it origin type lambda and signing behavior always; {system.again}"
         if kind != "lambda":
             yield failed(f"origin access control {control} is for {kind}, not for lambda", fix, subject=url.name)
-        elif behaviour != "always":
+        elif behavior != "always":
             yield failed(
-                f"origin access control {control} signs '{behaviour}': a viewer's Authorization decides whether anybody signs",
+                f"origin access control {control} signs '{behavior}': a viewer's Authorization decides whether the request is signed",
                 fix,
                 subject=url.name,
             )
@@ -277,7 +277,7 @@ _CONTEXT: Final = {
     "lambda:InvokeFunctionUrl": {"lambda:functionurlauthtype": "AWS_IAM", "lambda:invokedviafunctionurl": ""},
     "lambda:InvokeFunction": {"lambda:functionurlauthtype": "", "lambda:invokedviafunctionurl": "true"},
 }
-"""What is known of a call through a function URL. Each action knows its own key alone."""
+"""Condition keys of a call through a function URL; each action has a key of its own."""
 
 
 def _role_says(system: System, url: FunctionUrl, action: str) -> Says:
@@ -392,7 +392,7 @@ PROBES: Final[Sequence[Probe]] = (
     Probe("edge.boundary", "no permissions boundary, or one that allows what the function does", _boundary),
     Probe("url.auth", "auth type AWS_IAM", _auth),
     Probe("url.cors", "no CORS of the function URL's own", _cors),
-    Probe("url.open", "a function policy that admits nobody in general", _open),
+    Probe("url.open", "a function policy that admits named callers alone", _open),
     Probe("url.signer", "one signer: the edge function, or CloudFront's origin access control", _signer),
     Probe("url.permissions", "lambda:InvokeFunctionUrl and lambda:InvokeFunction for whoever signs", _permissions),
 )

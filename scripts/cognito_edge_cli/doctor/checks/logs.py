@@ -1,4 +1,4 @@
-"""`doctor.py`: where the edge function has logged, and what it could not read lately."""
+"""Checks of the doctor: where the edge function has logged, and what it could not read lately."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -1,14 +1,15 @@
-"""`doctor.py`: the three parameters, the policy, both clocks, the pools' keys, and the token, by the edge's own rules."""
+"""Checks of the doctor: parameters, policy, both clocks, the pools' keys, and the token, by the edge's own rules."""
 
 import re
 from collections.abc import Iterator
 from typing import Final
 
-from cognito_edge.errors import GatewayError, KeysUnavailableError, iso8601
+from cognito_edge.errors import GatewayError, KeysUnavailableError
 from cognito_edge.jwks import KeySet
 from cognito_edge.jws import UnverifiedToken, parse_compact
 from cognito_edge.log import hash_of
 from cognito_edge.parameters import Configuration, ParametersError, Pool, parse_parameters
+from cognito_edge.text import iso8601
 from cognito_edge.verify import trusted_pool
 
 from cognito_edge_cli.doctor.refusals import fix_for
@@ -21,7 +22,7 @@ from cognito_edge_cli.policy.trial import Trial, keys_of, try_request
 _SKEW_WARN_S: Final = 60
 _SKEW_FAIL_S: Final = 300
 _MOST_REMARKS: Final = 6
-# Its own check says that.
+# policy.size says that.
 _IS_ABOUT_SIZE: Final = re.compile(r"the document has [\d,]+ bytes")
 
 
@@ -33,7 +34,7 @@ def _readable(system: System) -> Iterator[Verdict]:
     missing = [name for name in (POOL_ID, CLIENT_ID, POLICY) if name not in values]
     for name in missing:
         if name == POLICY:
-            fix = f"write one: {system.script('policy.py put FILE')}"
+            fix = f"write one: {system.command('policy put FILE')}"
         else:
             value = system.stack.user_pool_id if name == POOL_ID else system.stack.client_id
             fix = _put(system, name, value)
@@ -124,8 +125,8 @@ def _policy_valid(system: System) -> Iterator[Verdict]:
         shown = "\n".join(finding.shown(POLICY) for finding in broken[:_MOST_REMARKS])
         yield failed(
             f"{shown}\nEdges go on with the last good one for a day; new ones answer 503 configuration_unavailable",
-            f"go back: {system.script('policy.py revert')}\nor mend it: {system.script('policy.py show')} > policy.json,"
-            f" edit, {system.script('policy.py put policy.json')}",
+            f"go back: {system.command('policy revert')}\nor mend it: {system.command('policy show')} > policy.json,"
+            f" edit, {system.command('policy put policy.json')}",
         )
     else:
         yield passed("the edge's own parser takes it")
@@ -133,7 +134,7 @@ def _policy_valid(system: System) -> Iterator[Verdict]:
 
 def _policy_size(system: System) -> Iterator[Verdict]:
     size = len(_policy(system).encode())
-    fix = f"shorten it (merge rules of the same path), then {system.script('policy.py put policy.json --compact')}"
+    fix = f"shorten it (merge rules of the same path), then {system.command('policy put policy.json --compact')}"
     if size > ADVANCED_BYTES:
         yield failed(f"{size:,} bytes, more than the {ADVANCED_BYTES:,} that SSM takes in any parameter", fix)
     elif size > STANDARD_BYTES * 9 // 10 and (size <= STANDARD_BYTES or size > ADVANCED_BYTES * 9 // 10):
@@ -148,17 +149,17 @@ def _policy_rules(system: System) -> Iterator[Verdict]:
     if any(finding.severity is Severity.BROKEN for finding in findings):
         raise UnseenError("the policy is broken", "see policy.valid and policy.size")
     findings = [finding for finding in findings if not _IS_ABOUT_SIZE.match(finding.message)]
-    edit = f"{system.script('policy.py show')} > policy.json, edit, {system.script('policy.py put policy.json')}"
+    edit = f"{system.command('policy show')} > policy.json, edit, {system.command('policy put policy.json')}"
     for finding in findings[:_MOST_REMARKS]:
         say = failed if finding.severity is Severity.MISTAKE else warned
         yield say(finding.message, f"if that is not meant: {edit}", subject=finding.field)
     if more := findings[_MOST_REMARKS:]:
         yield warned(
             f"{len(more)} further remarks",
-            f"{system.script('policy.py show')} > policy.json; {system.script('policy.py check policy.json')}",
+            f"{system.command('policy show')} > policy.json; {system.command('policy check policy.json')}",
         )
     if not findings:
-        yield passed("every rule applies, none is public")
+        yield passed("every rule applies, and no path is public")
 
 
 # --- clocks -------------------------------------------------------------------------------------------------------------
@@ -187,7 +188,7 @@ def _clock_edge(system: System) -> Iterator[Verdict]:
     yield _skew(
         off_s if abs(off_s) > 15 else 0.0,  # the call has taken a while
         "the edge's clock",
-        "python scripts/fault.py clock 0",
+        "cognito-edge fault clock 0",
     )
 
 
@@ -207,7 +208,7 @@ def configuration_of(system: System) -> Configuration:
     """Return what the edge would make of the parameters.
 
     Raises:
-        UnseenError: Nothing: they are broken.
+        UnseenError: They are broken.
     """
     try:
         return parse_parameters(system.parameters.values, policy_required=True)
@@ -224,7 +225,9 @@ def _configuration_without_policy(system: System) -> Configuration:
         try:
             return parse_parameters(ids, policy_required=False)
         except ParametersError:
-            raise UnseenError("nobody knows which pool", "see parameters.readable and parameters.well-formed") from None
+            raise UnseenError(
+                "the parameters do not say which pool", "see parameters.readable and parameters.well-formed"
+            ) from None
 
 
 def keys_once(system: System, pool: Pool) -> KeySet:
@@ -276,7 +279,7 @@ def _keys_kid(system: System) -> Iterator[Verdict]:
         yield failed(
             f"{pool.pool_id} publishes {len(keys)} usable keys, and none has the kid {token.kid[:80]!r}: the keys were rotated"
             " after the token was made, or the pool was made anew",
-            f"take a new token: {system.script('get_token.py --force')}",
+            f"take a new token: {system.command('token --force')}",
         )
     else:
         yield passed(f"{pool.pool_id} publishes the key {token.kid[:80]!r}")
@@ -292,7 +295,7 @@ def _token_present(system: System) -> Iterator[Verdict]:
         yield failed(f"{error.code}: {error}", fix_for(error.code))
         return
     claims = token.claims
-    who = f"user {hash_of(sub)}" if isinstance(sub := claims.get("sub"), str) else "nobody (no sub)"
+    who = f"user {hash_of(sub)}" if isinstance(sub := claims.get("sub"), str) else "an unknown user (no sub)"
     exp = claims.get("exp")
     until = f", until {iso8601(exp)}" if type(exp) is int and 0 <= exp < 253_402_300_800 else ""
     use = claims.get("token_use")
@@ -323,7 +326,8 @@ def _token_judged(system: System) -> Iterator[Verdict]:
         yield failed(f"{trial.status} {trial.code} ({rule}): {trial.detail}", fix_for(trial.code))
     elif ignored := trial.log.get("ignored_token"):
         yield warned(
-            f"let in as nobody: {rule} is public, and the token does not count ({ignored})", fix_for(str(ignored))
+            f"let in without an identity: {rule} is public, and the token does not count ({ignored})",
+            fix_for(str(ignored)),
         )
     elif trial.status is not None:
         yield unseen(f"GET {system.path} is answered by the edge itself", "choose another path with --path")
