@@ -37,7 +37,7 @@ UNDER_LAMBDA = ("new token, 1 KB", "seen token, 1 KB", "seen token, 1 MB")
 
 
 class Bench:
-    """One run; a class because its parts share keys, files, servers and contestants."""
+    """One run, whose parts share keys, files, servers and contestants."""
 
     def __init__(self, folder: Path, rounds: int) -> None:
         self.rounds = rounds
@@ -145,7 +145,7 @@ class Bench:
         return growth.measure_memory(gateway, self.variables(), self.files, self.tokens["new"], requests)
 
     def profile(self) -> list[str]:
-        """Return where the gateway's time goes, for whoever works on it."""
+        """Return where the gateway's time goes, for people who work on it."""
         worker = Worker(self.contestants["gateway"], self.variables())
         text = []
         for name, tokens in self.tokens.items():

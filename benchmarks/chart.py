@@ -52,7 +52,7 @@ def draw(result: Mapping[str, Any]) -> str:
 
 
 def _shares(row: Mapping[str, Any]) -> dict[str, float]:
-    """Return everybody's share of naive, from the gateway's ratio to each."""
+    """Return each contestant's share of naive, from the gateway's ratio to each."""
     cells = row["cells"]
     gateway = cells["naive"]["ratio"]
     shares = {"naive": 1.0}

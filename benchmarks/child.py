@@ -3,7 +3,7 @@
 Standard library and the named folders only, as on Lambda. MODE is ``cold`` (one request, then exit), ``worker`` (commands
 on standard input, one JSON object a line) or ``lambda`` (Lambda's own runtime client).
 """
-# ruff: noqa: E402, PLC0415, PTH123  what is imported here, and when, is charged to whoever is measured
+# ruff: noqa: E402, PLC0415, PTH123  what is imported here, and when, is charged to the contestant
 # mypy: disable-error-code="no-untyped-def, no-untyped-call"
 
 import time
@@ -28,7 +28,7 @@ def peak_kb():
 
 
 def resident_kb():
-    """Return the memory that this process holds now, in KB; 0 where nobody says."""
+    """Return the memory that this process holds now, in KB; 0 where the system does not say."""
     try:
         with open("/proc/self/statm", encoding="ascii") as statm:
             return int(statm.read().split()[1]) * 4
@@ -76,7 +76,7 @@ def split(batch):
 
 
 class Worker:
-    """A handler and what it is asked; a class because files stay read and the runtime's JSON stays built."""
+    """A handler and what it is asked. Files stay read and the runtime's JSON stays built."""
 
     def __init__(self, handler):
         from awslambdaric.lambda_runtime_marshaller import LambdaMarshaller

@@ -90,7 +90,7 @@ def environment(endpoint: str, authority: Authority, floor_configuration: str) -
         endpoint: Where SSM and Cognito are.
         authority: Its roots, for each library by its own variable: boto3 and requests read all public ones, as they do
             everywhere, the gateway the five of Amazon's, as it does on AWS, and Node has compiled them in.
-        floor_configuration: The floor asks nobody; see ``floor_configuration``.
+        floor_configuration: The floor reads no parameters; see ``floor_configuration``.
     """
     return {
         **CREDENTIALS,
@@ -121,7 +121,7 @@ def floor_configuration(files: Files, pool: UserPool) -> str:
 
 
 class Worker:
-    """A long-lived process of one contestant that answers commands; a class because it owns the process."""
+    """A long-lived process of one contestant that answers commands."""
 
     def __init__(self, contestant: Contestant, variables: Mapping[str, str]) -> None:
         self.name = contestant.name

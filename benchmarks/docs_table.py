@@ -1,4 +1,4 @@
-"""The tables of goals in docs/performance.md: printed from results/reference-*.json, so that nobody types a figure.
+"""The tables of goals in docs/performance.md: printed from results/reference-*.json, so that no figure is typed.
 
 ``python -m benchmarks.docs_table --write`` puts them between the marks of the document.
 """

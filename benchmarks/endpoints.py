@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import certifi
-from cognito_edge.roots import AMAZON_ROOTS
+from cognito_edge.fetch import AMAZON_ROOTS_FILE
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -31,7 +31,7 @@ class Authority:
     Attributes:
         own: File with the authority's certificate alone (Node adds it to the roots that it has compiled in).
         bundle: File with the public roots as well: reading some 140 of them is part of every usual cold start in Python.
-        amazon: File with the roots that the gateway reads in their place when it asks AWS (``edge/cognito_edge/roots.py``).
+        amazon: File with the roots that the gateway reads in their place when it asks AWS (``edge/cognito_edge/amazon_roots.pem``).
     """
 
     def __init__(self, folder: Path) -> None:
@@ -44,7 +44,7 @@ class Authority:
         ca_pem = ca.public_bytes(serialization.Encoding.PEM)
         self.own.write_bytes(ca_pem)
         self.bundle.write_bytes(Path(certifi.where()).read_bytes() + ca_pem)
-        self.amazon.write_bytes(AMAZON_ROOTS.encode() + ca_pem)
+        self.amazon.write_bytes(Path(AMAZON_ROOTS_FILE).read_bytes() + ca_pem)
         private = folder / "localhost.pem"
         private.touch(mode=0o600)
         unencrypted = serialization.NoEncryption()
@@ -57,7 +57,7 @@ class Authority:
 
 
 class Endpoints:
-    """The server; a class because it owns a port and threads until the run ends."""
+    """The server: a port and threads until the run ends."""
 
     def __init__(
         self, authority: Authority, *, round_trip_s: float, jwks: object, policies: Mapping[str, Mapping[str, Any]]

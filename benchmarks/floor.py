@@ -2,7 +2,7 @@
 
 No log line, no policy, no identity headers, no rotation, no error texts, no canonical form of anything, and the
 configuration from a file: what is left is one RSA verification (or a dictionary look-up), one SHA-256 of the body and one
-HMAC, and whoever is slower than this knows by how much.
+HMAC. The difference to it is what a contestant's own work costs.
 """
 # mypy: ignore-errors
 

@@ -45,7 +45,7 @@ def routes_policy(count: int) -> dict[str, Any]:
 
 
 class UserPool:
-    """Two RSA keys, and tokens signed with the first; a class because the keys are made once a run."""
+    """Two RSA keys, and tokens signed with the first; made once a run."""
 
     def __init__(self) -> None:
         self._keys = {kid: rsa.generate_private_key(65537, 2048) for kid in (KID, "kid-of-the-access-token-key")}
@@ -77,7 +77,7 @@ class UserPool:
         return f"{signing_input.decode()}.{_base64url(signature)}"
 
     def wrong_tokens(self) -> dict[str, str]:
-        """Return one token for each thing that everybody has to check."""
+        """Return one token for each thing that every contestant has to check."""
         signed, other = (self.token(number).split(".") for number in (0, 1))
         return {
             "altered": ".".join([signed[0], other[1], signed[2]]),

@@ -67,7 +67,7 @@ def measure(workers: Sequence[Worker], scenario: Scenario, rounds: int) -> dict[
     result: dict[str, list[float]] = {worker.name: [] for worker in workers}
     for number in range(rounds):
         for turn in range(len(workers)):
-            worker = workers[(number + turn) % len(workers)]  # nobody always follows the same neighbour
+            worker = workers[(number + turn) % len(workers)]  # so that no contestant always follows the same one
             result[worker.name].append(min(_run(worker, scenario, calls) for _ in range(_BATCHES)))
     return result
 
@@ -77,7 +77,7 @@ def _run(worker: Worker, scenario: Scenario, calls: int) -> float:
 
 
 class LambdaRuntime:
-    """A Python contestant under awslambdaric; a class because it owns a process and its Runtime API."""
+    """A Python contestant under awslambdaric: the process, and its Runtime API."""
 
     def __init__(self, contestant: Contestant, variables: Mapping[str, str]) -> None:
         self.name = contestant.name

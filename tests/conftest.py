@@ -1,9 +1,7 @@
-"""Fixtures for everybody, and what makes a whole run short: bytecode, botocore's models read once, long files first."""
+"""Fixtures for all tests, and what makes a whole run short: bytecode, botocore's models read once, long files first."""
 
 import os
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import botocore.session
@@ -11,10 +9,7 @@ import hypothesis
 import pytest
 from cognito_edge.fetch import Client
 
-from tests.support import curl
-from tests.support import running_system as local_system
-from tests.support.browser import NO_BROWSER, chromium
-from tests.support.fakes import FakeAws, make_system
+from tests.support import programs, running_system
 
 # A machine that is busy with something else must not make a test fail.
 hypothesis.settings.register_profile("unhurried", deadline=None)
@@ -24,11 +19,12 @@ hypothesis.settings.load_profile("unhurried")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# A run is as long as its longest worker, so whoever takes a fresh file must not find a long one at the very end. These
-# take ten seconds and more, longest first; all other files come after them, the many small ones last.
+# A run is as long as its longest worker, so that no worker may meet a long file at the very end. These take ten seconds and
+# more, longest first; all other files come after them.
 LONG_FILES = (
     "local/test_stack.py",
     "infra/test_install.py",
+    "infra/test_wheel.py",
     "e2e/test_faults.py",
     "infra/test_cdk_cli.py",
     "infra/test_variants.py",
@@ -51,13 +47,8 @@ LONG_FILES = (
 
 
 def pytest_configure(config):
-    """Let xdist hand files out in the order of `pytest_collection_modifyitems`, not by their numbers of tests."""
+    """Let xdist hand files out in the order of ``pytest_collection_modifyitems``, not by their numbers of tests."""
     config.option.loadscopereorder = False
-    if shutil.which("curl") is None:  # workers inherit it
-        folder = tempfile.TemporaryDirectory(prefix="curl-")
-        config.add_cleanup(folder.cleanup)
-        curl.put_into(Path(folder.name))
-        os.environ["PATH"] += os.pathsep + folder.name
 
 
 def pytest_collection_modifyitems(items):
@@ -70,7 +61,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session", autouse=True)
 def _models_read_once():
-    """Read each of botocore's models once in a process; a client reads megabytes of JSON, and nothing changes them."""
+    """Read each of botocore's models once in a process: a client reads megabytes of JSON that never change."""
     cached: dict[str | None, dict] = {}
     create = botocore.session.create_loader
 
@@ -86,7 +77,7 @@ def _models_read_once():
 
 @pytest.fixture(scope="session", autouse=True)
 def _connections_closed():
-    """Remember every client; at the edge nobody closes one, since its environment simply ends."""
+    """Close the connections of every client. At the edge they end with the environment."""
     clients = []
     made = Client.__init__
 
@@ -104,42 +95,31 @@ def _connections_closed():
 
 @pytest.fixture(scope="session", autouse=True)
 def _systems_ended():
-    """Leave no system behind: the tests that started one went on while it stopped."""
+    """Leave no system behind. Tests go on while theirs stops."""
     yield
-    local_system.wait_for_the_ended()
+    running_system.wait_for_the_ended()
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Say loudly what did not run for want of a browser."""
-    skipped = [report for report in terminalreporter.stats.get("skipped", []) if NO_BROWSER in str(report.longrepr)]
-    if skipped:
-        terminalreporter.section("browser tests did NOT run", red=True, bold=True)
-        terminalreporter.line(f"{len(skipped)} tests need a browser, and there is {NO_BROWSER}.")
+    """Say loudly what did not run for want of a program."""
+    skipped = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    for reason in (programs.NO_CURL, programs.NO_BROWSER):
+        if count := sum(reason in text for text in skipped):
+            terminalreporter.section(f"{count} tests did NOT run", red=True, bold=True)
+            terminalreporter.line(f"There is {reason}.")
+
+
+@pytest.fixture(scope="session")
+def curl():
+    """The path of curl."""
+    return programs.curl()
 
 
 @pytest.fixture(scope="module")
 def browser():
     """A headless Chromium; take a new context for each test.
 
-    Not for longer than a module: as long as it runs, its thread can run no other event loop.
+    It lasts for a module only, because its thread can run no other event loop meanwhile.
     """
-    with chromium() as running:
+    with programs.chromium() as running:
         yield running
-
-
-@pytest.fixture
-def aws(monkeypatch):
-    """SSM and Cognito on loopback, found through the SDKs' own environment variables."""
-    fake = FakeAws()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", fake.url)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
-    monkeypatch.setenv("AWS_SESSION_TOKEN", "session-token/+==")
-    yield fake
-    fake.close()
-
-
-@pytest.fixture
-def gateway(aws):
-    """A gateway that is set up and has read nothing yet."""
-    return make_system()

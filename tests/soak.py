@@ -1,7 +1,7 @@
 """``make soak``: 200,000 requests with 5,000 distinct tokens in one process; memory has to stay where it was.
 
 SSM and the key endpoint are fakes on loopback, the rest is the gateway as the handler builds it: refreshes, rotations of
-the policy, unknown kids and bad tokens included. Resident memory after the first 20,000 requests may grow by less than
+the policy, unknown ``kid``s and bad tokens included. Resident memory after the first 20,000 requests may grow by less than
 2 %. Prints figures; the exit code is 1 if it grew more, or if a request ended otherwise than expected.
 """
 
@@ -15,11 +15,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from cognito_edge.aws import KeySource, ParameterSource
-from cognito_edge.fetch import Client
-from cognito_edge.gateway import Gateway
 
-from tests.support.fakes import CREDENTIALS, NOW, FakeAws, Pool, compact, make_event, make_settings
+from tests.support.events import make_event
+from tests.support.fake_aws import FakeAws
+from tests.support.gateways import make_system
+from tests.support.keys_and_tokens import NOW, Pool, compact
 
 WARM_UP = 20_000
 MOST_GROWTH = 0.02
@@ -53,15 +53,7 @@ def main(argv: list[str] | None = None) -> int:
 
     fake = FakeAws(pool)
     os.environ.update({"AWS_ENDPOINT_URL": fake.url, "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "x"})
-    settings = make_settings(attempt_timeout_s=2)
-    client = Client(timeout_s=settings.attempt_timeout_s, max_answer_bytes=settings.max_answer_bytes)
-    gateway = Gateway(
-        settings,
-        load_configuration=ParameterSource(client, settings).load,
-        load_keys=KeySource(client).load,
-        credentials=lambda: CREDENTIALS,
-        log=lambda line: None,
-    )
+    system = make_system()
     answers: Counter[str] = Counter()
     baseline = used = 0
     unexpected = 0
@@ -73,7 +65,8 @@ def main(argv: list[str] | None = None) -> int:
             token = bad[number // 10 % len(bad)] if is_bad else tokens[number * 7_919 % len(tokens)]
             uri = f"/api/item/{number % 3_000}/caf\u00e9%2F{number % 7}"
             event = make_event(method="POST", uri=uri, querystring=f"n={number}", token=token, body=b"x" * 1_024)
-            status = gateway.handle(event, now).get("status", "sent on")
+            status = system(event, now).get("status", "sent on")
+            system.lines.clear()
             answers[status] += 1
             unexpected += status != ("401" if is_bad else "sent on")
             if number % 50_000 == 25_000:

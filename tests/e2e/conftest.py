@@ -1,5 +1,6 @@
 """The whole local system, started once for all end-to-end tests, and ways to call it as its users do."""
 
+import base64
 import json
 import os
 import subprocess
@@ -11,9 +12,8 @@ import pytest
 import requests
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from tests.support import forked_scripts
-from tests.support import running_system as local_system
-from tests.support.fakes import compact
+from tests.support import forked_scripts, programs, running_system
+from tests.support.keys_and_tokens import compact
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Answer:
 class System:
     """A running local system."""
 
-    process: local_system.LocalSystem
+    process: running_system.LocalSystem
 
     @cached_property
     def outputs(self) -> dict:
@@ -49,7 +49,7 @@ class System:
 
     def script(self, name: str, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess:
         """Run one of scripts/ as a person would."""
-        script = str(local_system.PROJECT / "scripts" / name)
+        script = str(running_system.PROJECT / "scripts" / name)
         return forked_scripts.run([script, *arguments], cwd=Path.cwd(), env=self.environment(), stdin=stdin)
 
     def turn(self, **changes: object) -> dict:
@@ -87,16 +87,14 @@ class System:
         return compact(key, {"kid": self._kid(use), "alg": "RS256", **header}, claims)
 
     def _kid(self, use: str) -> str:
-        import base64
-
         token = self.token if use == "id" else self.access_token
         header = token.partition(".")[0]
         return json.loads(base64.urlsafe_b64decode(header + "==="))["kid"]
 
     def curl(self, path: str, *arguments: str, token: str | None = None, body: bytes | None = None) -> Answer:
-        """Call the gateway (or any URL) with a real curl."""
+        """Call the gateway (or any URL) with curl."""
         url = path if path.startswith("http") else self.url + path
-        command = ["curl", "-s", "-i", "-g", "--path-as-is", "--max-time", "30", *arguments]
+        command = [programs.curl(), "-s", "-i", "-g", "--path-as-is", "--max-time", "30", *arguments]
         # The token goes in by a file descriptor, as the README recommends: process lists do not show it.
         config = f'header = "Authorization: Bearer {token}"\n' if token else ""
         if body is not None:
@@ -127,7 +125,7 @@ def system(tmp_path_factory):
     GATEWAY_SIGNING=oac in the environment runs the same tests in the other signing mode.
     """
     options = ("--signing", os.environ.get("GATEWAY_SIGNING", "sigv4"))
-    with local_system.running(tmp_path_factory.mktemp("system"), *options) as process:
+    with running_system.running(tmp_path_factory.mktemp("system"), *options) as process:
         yield System(process)
         left = process.process.poll()
         assert left is None, f"the system ended with {left} while tests ran:\n{process.printed()}"

@@ -15,7 +15,7 @@ NO_SUCH = "00000000-0000-7000-8000-000000000000"
 
 
 class Person:
-    """Somebody with a token, and a way to call the books with it."""
+    """A person with a token, and a way to call the books with it."""
 
     def __init__(self, system, token):
         self.base = system.url
@@ -108,7 +108,7 @@ def test_a_book_lives_from_creation_to_deletion(ada):
 
 
 def test_without_a_token_there_are_no_books(system, ada):
-    """Refused at the edge; the function is not even asked. Its own address refuses everybody who does not sign."""
+    """Refused at the edge; the function is not even asked. Its own address refuses unsigned requests."""
     path = f"/api/books/{ada.create()['id']}"
     for method in ("GET", "PUT", "DELETE"):
         answer = requests.request(method, system.url + path, timeout=30)
@@ -175,7 +175,7 @@ def test_many_writers_at_once_lose_nothing(system, ada):
 
 
 def test_the_list_comes_in_pages_newest_first(ada, eve):
-    """Everybody's books; every one once; the cursor is nobody's to write."""
+    """The books of all people, each once. A cursor that a client made up is refused."""
     made = [person.create(title=f"book {number}")["id"] for number, person in enumerate([ada, eve, ada, eve, ada])]
     seen, following = [], ""
     while following is not None:

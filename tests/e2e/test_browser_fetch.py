@@ -1,13 +1,10 @@
 """A page in a real Chromium calls the gateway from another origin: the right one can read every answer, the wrong one none.
 
 Refusals and preflights get their CORS headers from the edge, by the policy in SSM; answers of the backend get theirs from
-CloudFront, by the construct's `cors`. So this needs a stack of its own (`tests/support/own_stack.py`), and the origin in both.
+CloudFront, by the construct's ``cors``. So this needs a stack of its own (``tests/support/own_stack.py``), and the origin in both.
 """
 
-import contextlib
-import http.server
 import json
-import threading
 import time
 from types import SimpleNamespace
 
@@ -15,6 +12,7 @@ import pytest
 
 from tests.e2e.conftest import System
 from tests.support import own_stack
+from tests.support.http_fake import Answer, HttpFake
 
 pytestmark = pytest.mark.e2e
 
@@ -26,49 +24,26 @@ _FETCH = """async ([url, options]) => {
         return {error: error.name};
     }
 }"""
+PAGE = Answer(200, b"<!DOCTYPE html><title>A page of another origin</title>", {"Content-Type": "text/html"})
 BLOCKED = {"error": "TypeError"}  # all that the Fetch standard lets a page know
-
-
-class _Page(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html")
-        self.end_headers()
-        self.wfile.write(b"<!DOCTYPE html><title>A page of another origin</title>")
-
-    def log_message(self, *arguments: object) -> None:
-        """Say nothing."""
 
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory):
-    """The system, and two origins of one server: `localhost` is in the template and in the policy, `127.0.0.1` in neither."""
+    """The system, and two origins of one server: ``localhost`` is in the template and in the policy, ``127.0.0.1`` in neither."""
     with (
-        serving_pages() as port,
-        own_stack.running(tmp_path_factory.mktemp("fetch"), right := f"http://localhost:{port}") as running,
+        HttpFake(lambda _: PAGE) as server,
+        own_stack.running(tmp_path_factory.mktemp("fetch"), right := f"http://localhost:{server.port}") as running,
     ):
-        wrong = f"http://127.0.0.1:{port}"
+        wrong = server.url
         system = System(running.process)
         policy = {"version": 1, "routes": [{"path": "/*"}], "cors": {"allow_origins": [right]}}
         done = system.script("policy.py", "put", "-", "--local", "--yes", stdin=json.dumps(policy))
         assert done.returncode == 0, done.stderr
-        # The origins of the distribution and of the policy are the same, so the script has nothing to warn of.
+        # Distribution and policy name the same origin, so the script warns of nothing.
         assert "warning" not in done.stderr
         time.sleep(own_stack.TAKEN_UP_S)
         yield SimpleNamespace(system=system, right=right, wrong=wrong)
-
-
-@contextlib.contextmanager
-def serving_pages():
-    """Serve an empty page on 127.0.0.1, and yield the port."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Page) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def preflight(system: System, origin: str):

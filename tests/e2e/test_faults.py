@@ -1,4 +1,4 @@
-"""The fault table, end to end: whatever fails around the gateway, good users stay in or get a 503, and bad tokens a 401.
+"""The fault table, end to end: good users stay in or get a 503 when something around the gateway fails, and bad tokens get a 401.
 
 The system is one of its own, with short lifetimes. Every answer has to come within 5 s (contract C6): curl gives up then.
 """
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.e2e.conftest import System
-from tests.support import running_system as local_system
+from tests.support import running_system
 
 pytestmark = pytest.mark.e2e
 
@@ -57,7 +57,7 @@ def shared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("faults")
     settings = folder / "settings.json"
     settings.write_text(json.dumps(SETTINGS))
-    with local_system.running(folder, "--settings", str(settings)) as process:
+    with running_system.running(folder, "--settings", str(settings)) as process:
         yield Faulty(process)
 
 
@@ -87,7 +87,7 @@ def assert_unavailable(answer, code: str) -> None:
 
 @pytest.mark.parametrize("service", MODES)
 def test_a_warm_edge_lets_good_users_in_through_an_outage_of_every_kind(system, service):
-    """The last good keys and parameters stay in force, whatever is tried again in vain after each cool-down."""
+    """The last good keys and parameters stay in force while the edge tries again in vain after each cool-down."""
     for mode in MODES[service]:
         system.turn(**{service: mode})
         assert (mode, system.asks_until_it_has_read_again(service)) == (mode, {200})
@@ -95,7 +95,7 @@ def test_a_warm_edge_lets_good_users_in_through_an_outage_of_every_kind(system, 
 
 @pytest.mark.parametrize(("service", "mode"), OUTAGES)
 def test_a_cold_edge_says_503_in_an_outage_and_recovers(restarting, service, mode):
-    """Nothing was ever read: nobody is let in, nobody is called unauthorised; then all is well within the cool-down."""
+    """Nothing was ever read: every request gets 503, not 401. After the cool-down all is well."""
     restarting.turn(**{service: mode}, edge="restart")
     assert_unavailable(restarting.ask(), CODES[service])
     restarting.turn(**{service: "ok"})
@@ -155,7 +155,7 @@ def test_a_withdrawn_key_is_no_longer_trusted_and_again_when_it_is_back(system):
 
 
 def test_1000_unknown_key_ids_cause_one_fetch_per_cool_down(system):
-    """A flood of made-up `kid`s neither floods Cognito nor keeps good users out, and each of them is a 401."""
+    """A flood of made-up ``kid``s neither floods Cognito nor keeps good users out, and each of them is a 401."""
     _, payload, signature = system.token.split(".")
     before, began = system.turn()["calls"]["jwks"], time.monotonic()
     # Each on a connection of its own, as a flood comes.
@@ -173,7 +173,7 @@ def test_1000_unknown_key_ids_cause_one_fetch_per_cool_down(system):
 
 
 def test_a_broken_policy_leaves_the_last_good_one_in_force_and_the_log_says_so(system):
-    """Somebody saved it by hand, with an error."""
+    """An operator saved it by hand, with an error."""
     system.turn(policy="broken")
     assert system.asks_until_it_has_read_again("ssm") == {200}
     lines = [json.loads(line) for line in system.edge_log().splitlines() if line.startswith("{")]
@@ -182,13 +182,13 @@ def test_a_broken_policy_leaves_the_last_good_one_in_force_and_the_log_says_so(s
 
 
 def test_a_broken_policy_at_a_cold_start_is_503(restarting):
-    """Without a good one before it nobody can say who may do what."""
+    """No good document came before it, so the gateway cannot know who may do what."""
     restarting.turn(policy="broken", edge="restart")
     assert_unavailable(restarting.ask(), "configuration_unavailable")
 
 
 @pytest.mark.parametrize("seconds", [240, -240])
-def test_a_clock_4_minutes_off_harms_nobody(system, seconds):
+def test_a_clock_4_minutes_off_does_no_harm(system, seconds):
     """Tokens are judged, and signatures made, by the edge's own clock; all sides give it 5 minutes."""
     system.turn(clock=seconds)
     assert system.ask().status == 200
@@ -207,7 +207,7 @@ def test_missing_credentials_are_503(system):
 
 
 def test_the_script_turns_the_knobs_and_reset_puts_them_right(system):
-    """What `make run` points to: a person's way to all this."""
+    """What ``make run`` points to: a person's way to all this."""
     assert "scripts/fault.py --help" in system.process.printed()
     done = system.script("fault.py", "clock", "-30")
     assert done.returncode == 0, done.stderr

@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 import pytest
 import requests
 
-from tests.support.fakes import Pool
+from tests.support.keys_and_tokens import Pool
 from tests.support.running_system import PROJECT
 
 pytestmark = pytest.mark.e2e
@@ -43,6 +43,7 @@ def assert_refused(answer, status: int, code: str) -> dict:
     return problem
 
 
+@pytest.mark.usefixtures("curl")
 def test_the_lines_that_make_run_prints_give_200_and_the_users_name(system):
     """Pasted into a shell in the project's folder, the printed lines do what they promise."""
     printed = system.process.printed()
@@ -163,7 +164,7 @@ def test_bad_tokens_are_401_each_with_its_code(system):
 
 
 def test_the_function_url_itself_answers_403_in_aws_words(system):
-    """Whoever finds the URL, with or without a token, gets nothing."""
+    """Knowing the URL is not enough, with or without a token."""
     for arguments in ((), ("-H", f"Authorization: Bearer {system.token}")):
         answer = system.curl(system.outputs["function_urls"]["api"] + "api/whoami", *arguments)
         assert answer.status == 403

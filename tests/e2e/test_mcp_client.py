@@ -1,8 +1,8 @@
 """The official MCP Python client and server, with the local gateway between them and the local Cognito to sign in at.
 
 The client is given nothing but the server's URL and a client id that was registered beforehand. The server is the SDK's
-too, in a function behind the gateway (`tests/support/own_stack.py`). The authorisation server's metadata is a named fake
-(`local/cognito_edge_local/emulator/oauth_metadata.py`).
+too, in a function behind the gateway (``tests/support/own_stack.py``). The authorisation server's metadata is a named fake
+(``local/cognito_edge_local/emulator/oauth_metadata.py``).
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from tests.support.forms import Form
 
 pytestmark = pytest.mark.e2e
 
-# What the client, a program on somebody's machine, is registered with (infra/cognito_edge_cdk/identity.py).
+# What the client, a program on a person's machine, is registered with (infra/cognito_edge_cdk/identity.py).
 CALLBACK = "http://localhost:8976/callback"
 
 POLICY = {
@@ -57,7 +57,7 @@ def live(tmp_path_factory):
 
 
 def put_policy(system: System, *options: str) -> None:
-    """Write the policy as a person would; `policy.py put` says nothing against it."""
+    """Write the policy as a person would; ``policy.py put`` says nothing against it."""
     done = system.script("policy.py", "put", "-", "--local", "--yes", *options, stdin=json.dumps(POLICY))
     assert done.returncode == 0, done.stderr
     assert "warning: routes" not in done.stderr

@@ -9,14 +9,14 @@ import pytest
 from cognito_edge_local.emulator import process as emulator
 
 from tests.e2e.conftest import System
-from tests.support import running_system as local_system
+from tests.support import running_system
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
 def oac(tmp_path_factory):
-    with local_system.running(tmp_path_factory.mktemp("oac"), "--signing", "oac") as process:
+    with running_system.running(tmp_path_factory.mktemp("oac"), "--signing", "oac") as process:
         yield System(process)
 
 

@@ -13,8 +13,8 @@ from botocore.config import Config
 
 from tests.e2e.conftest import System
 from tests.support import own_stack
-from tests.support.fakes import wait_until
 from tests.support.policy_oracle import unreadable_reasons
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -33,7 +33,7 @@ GUARDED = {
 def live(tmp_path_factory):
     """A system of its own: its edge reads the parameters every second instead of every minute.
 
-    It has no site, so that every path there is, and not only what CloudFront sorts under `/api/`, comes to the edge.
+    It has no site, so that every path there is, and not only what CloudFront sorts under ``/api/``, comes to the edge.
     """
     with own_stack.running(tmp_path_factory.mktemp("live"), None) as running:
         yield System(running.process)
@@ -228,7 +228,7 @@ def test_a_cut_off_stops_a_token_that_is_cached(live):
 
 
 def test_a_cut_off_by_time_stops_everybody_until_they_sign_in_again(live):
-    """`now` is now: tokens of before are out, tokens of after are in."""
+    """``now`` is now: tokens of before are out, tokens of after are in."""
     claims = _claims(live.token)
     done = live.script(
         "policy.py", "cut-off", "--local", "--yes", "--issued-before", "now", "--signed-in-before", "now"
@@ -281,27 +281,27 @@ BYPASSES = [
     ),
     *("/admin%2e", "/admin%3Bx", "/;/admin", "/public/x/../../admin", "/admin/x;y", "/admin%00", "/%2e/admin"),
 ]
-# These mean /admin to every server: the rule decides. All others are unclear, and refused whoever asks.
+# These mean /admin to every server: the rule decides. All others are unclear and refused for all.
 MEANT = {"/%61dmin", "//admin", "/admin/", "/admin//", "/admin/x;y"}
 
 
 @pytest.fixture(scope="module")
 def tokens(live):
-    """Nobody, a user, an admin."""
-    return {"nobody": None, "user": live.token, "admin": with_groups(live, "admins")}
+    """A stranger, a user, an admin."""
+    return {"stranger": None, "user": live.token, "admin": with_groups(live, "admins")}
 
 
 def test_no_spelling_of_a_guarded_path_gets_past_its_rule(live, tokens):
-    """Raw targets from a real curl, with every method that matters, for nobody and for a user without the group."""
+    """Raw targets from curl, with every method that matters, for a stranger and for a user without the group."""
     given(live, GUARDED)
     already = len(log_lines(live))
     wrong = []
     for path in BYPASSES:
         for method in ("GET", "HEAD", "OPTIONS"):
-            for who in ("nobody", "user"):
+            for who in ("stranger", "user"):
                 method_option = ["--head"] if method == "HEAD" else ["-X", method]
                 answer = live.curl(path, *method_option, token=tokens[who])
-                if who == "nobody":  # who hears of no rule, and of what is wrong with every path of that kind
+                if who == "stranger":  # learns of no rule, only of what is wrong with every path of that kind
                     expected = 400 if unreadable_reasons(path) or re.search("%c0", path, re.IGNORECASE) else 401
                 else:
                     expected = {"OPTIONS": 405}.get(method, 403) if path in MEANT else 400
@@ -340,7 +340,7 @@ def test_the_rule_of_a_path_that_exists_is_not_walked_around_either(live, tokens
 
 
 def test_methods_are_part_of_the_rule(live, tokens):
-    """HEAD follows GET; whatever no route takes is 405 with Allow, for everybody who proved who they are."""
+    """HEAD follows GET; a method that no route takes is 405 with Allow, for all who proved who they are."""
     given(live, GUARDED)
     assert live.curl("/api/whoami", "--head", token=tokens["user"]).status == 200
     for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):

@@ -1,8 +1,8 @@
 """The README's console output is what the running system prints, and the commands in it work as they stand.
 
-A block is a transcript: after `$ ` a command, below it what it prints. `…` stands for anything, alone on a line for any
+A block is a transcript: after ``$ `` a command, below it what it prints. ``…`` stands for anything, alone on a line for any
 lines. Seconds and generated names are not compared; ports and folder are the README's. When one fails, it shows what the
-system printed, to be put into the README. (What runs is what `make run` runs: `python -m local`, already installed.)
+system printed, to be put into the README. (What runs is what ``make run`` runs: ``python -m local``, already installed.)
 """
 
 import difflib
@@ -36,7 +36,7 @@ def transcript(block: str) -> Iterator[tuple[str, str]]:
 
 
 def pattern(expected: str) -> re.Pattern[str]:
-    """What the README says, as an expression: `…` is anything within a line, or, alone, any lines."""
+    """What the README says, as an expression: ``…`` is anything within a line, or, alone, any lines."""
     lines = []
     for line in expected.strip("\n").split("\n"):
         if line.strip() == "…":
@@ -63,7 +63,7 @@ def steps_sorted(text: str) -> str:
 
 
 class Readme:
-    """The README's addresses and folder, and the running system's in their place; a class for going both ways."""
+    """Translates the README's addresses and folder to the running system's, and back."""
 
     def __init__(self, system) -> None:
         self._system = system
@@ -115,13 +115,14 @@ def assert_printed(expected: str, printed: str) -> None:
 
 
 def test_make_runs_output_is_the_systems_own(system):
-    """The steps and what they say, down to `Ready`."""
+    """The steps and what they say, down to ``Ready``."""
     (block,) = [block for block in BLOCKS if block.startswith("$ make run")]
     ((command, expected),) = transcript(block)
     assert command == "make run"
     assert_printed(expected, Readme(system).there(system.process.printed()))
 
 
+@pytest.mark.usefixtures("curl")
 @pytest.mark.parametrize("block", [block for block in BLOCKS if "make run" not in block])
 def test_every_other_transcript_is_what_its_commands_print(block, system):
     """Each block in a shell of its own, as one would type it."""

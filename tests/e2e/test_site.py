@@ -1,4 +1,4 @@
-"""The static site through the whole system: the distribution's default behaviour, from a bucket that is public to nobody."""
+"""The static site through the whole system: the distribution's default behavior, from a bucket that is not public."""
 
 import json
 import re
@@ -58,7 +58,7 @@ def test_pages_may_load_their_own_files_and_call_the_login(system):
 
 
 def test_config_says_where_everything_is_and_holds_no_secret(system):
-    """What the page needs and what everybody may read; the demo user's password is not among it."""
+    """What the page needs and the public may read, without the demo user's password."""
     answer = system.curl("/config.json")
     assert answer.headers["content-type"] == ["application/json"]
     assert answer.headers["cache-control"] == ["no-cache"]
@@ -107,7 +107,7 @@ def test_nothing_but_files_can_be_read(system, path):
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
 def test_the_site_is_read_only(system, method):
-    """CloudFront refuses what the behaviour does not allow; a valid token changes nothing."""
+    """CloudFront refuses what the behavior does not allow; a valid token changes nothing."""
     answer = requests.request(
         method, system.url + "/index.html", headers={"Authorization": f"Bearer {system.token}"}, data=b"x", timeout=30
     )
@@ -126,7 +126,7 @@ def test_validators_and_ranges_work(system):
 
 
 def test_the_bucket_admits_the_distribution_alone(system, s3, bucket):
-    """The deployed policy and block, and the emulator's own refusal of somebody without credentials."""
+    """The deployed policy and block, and the emulator's own refusal of a request without credentials."""
     block = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
     assert block == dict.fromkeys(
         ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
@@ -146,7 +146,7 @@ def test_the_bucket_admits_the_distribution_alone(system, s3, bucket):
 
 
 def test_the_site_can_be_put_again_while_it_is_served(system, tmp_path, s3, bucket):
-    """`scripts/website.py put`: new files, right types, config.json of the running system; --prune takes the old away."""
+    """``scripts/website.py put``: new files, right types, config.json of the running system; --prune takes the old away."""
     before = {
         entry["Key"]: s3.get_object(Bucket=bucket, Key=entry["Key"])
         for entry in s3.list_objects_v2(Bucket=bucket)["Contents"]

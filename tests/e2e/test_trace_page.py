@@ -1,4 +1,4 @@
-"""The trace page in a real browser: requests appear as they come, say everything but secrets, and nobody else can look."""
+"""The trace page in a real browser: requests appear as they come, say everything but secrets, and other pages cannot look."""
 
 import json
 import re
@@ -17,7 +17,7 @@ def published(system):
 
 @pytest.fixture
 def open_page(browser, published):
-    """Open the page in a profile of its own; what its console says is kept in `page.said`."""
+    """Open the page in a profile of its own; what its console says is kept in ``page.said``."""
     contexts = []
 
     def open_(address=published["page"], **options):
@@ -74,7 +74,7 @@ def test_detail_has_the_whole_way(system, page):
     detail = choose(page, "PUT")
     steps = detail.locator(".steps tbody tr")
     for where, what in (
-        ("CloudFront", "behaviour"),
+        ("CloudFront", "behavior"),
         ("edge", "token: signature, claims"),
         ("function URL", "signature over what arrived"),
         ("function URL", "both IAM permissions"),

@@ -194,7 +194,7 @@ def target(data: bytes) -> None:
     assert result["status"] == str(entry["status"]), entry
     assert result["status"] != "200" or entry["decision"] == "metadata", entry
     assert entry["decision"] != "metadata" or result["status"] in ("200", "204"), entry
-    # A stranger hears of no rule: what takes other methods than these is the metadata alone.
+    # A stranger learns of no rule: only the metadata takes other methods than these.
     if result["status"] == "405":
         uri = re.sub("//+", "/", event["Records"][0]["cf"]["request"]["uri"])
         assert uri.startswith("/.well-known/oauth-protected-resource"), entry

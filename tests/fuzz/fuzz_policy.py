@@ -60,16 +60,16 @@ def target(data: bytes) -> None:
     document = json.loads(text)
     assert document["version"] == 1
     assert 0 <= policy.leeway_s <= 300
-    assert all(group.allow and set(group.allow) <= set(METHODS) for group in policy.groups)
-    assert len({group.pattern for group in policy.groups}) == len(policy.groups)
-    for group in policy.groups:
+    assert all(group.allow and set(group.allow) <= set(METHODS) for group in policy.rules)
+    assert len({group.pattern for group in policy.rules}) == len(policy.rules)
+    for group in policy.rules:
         for route in group.routes:
             assert route.anyone or route.token_use
             assert not (route.anyone and (route.groups or route.scopes or route.clients or route.issuers))
     # It decides about every path, and a rule for the path as written is found.
     for path in PATHS:
         try:
-            policy.group_for(canonical_target(path, "")).route_for("GET")
+            policy.rules_for(canonical_target(path, "")).route_for("GET")
         except GatewayError as error:
             expect(error.status in (400, 405), error)
     # Together with the other parameters it is a configuration, or a ParametersError.

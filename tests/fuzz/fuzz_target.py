@@ -90,7 +90,7 @@ def target(data: bytes) -> None:
 def check_rules(target: Target) -> None:
     """Hold the rules to what any server could read in the path, by a decoder of our own."""
     try:
-        group = POLICY.group_for(target)
+        group = POLICY.rules_for(target)
     except BadRequestError as error:
         expect(error.code == "ambiguous_path", error)
         return

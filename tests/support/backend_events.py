@@ -1,6 +1,6 @@
 """Function-URL events, payload format 2.0, as Lambda builds them for an AWS_IAM URL behind the gateway.
 
-`make_event()` is valid and anonymous; `make_event(headers=identity_headers())` is a signed-in user; each test breaks one
+``make_event()`` is valid and anonymous; ``make_event(headers=identity_headers())`` is a signed-in user; each test breaks one
 thing. Shape after https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-payloads.
 """
 
@@ -56,9 +56,9 @@ def make_event(
     user_arn=EDGE_ARN,
     domain="api",
 ):
-    """Return the event for one request; `path` and `query` as they stand on the wire.
+    """Return the event for one request; ``path`` and ``query`` as they stand on the wire.
 
-    A body of bytes arrives base64-encoded and one of text as it is: Lambda decides that by content type. `user_arn` is
+    A body of bytes arrives base64-encoded and one of text as it is: Lambda decides that by content type. ``user_arn`` is
     the caller that Lambda established; None for a URL without AWS_IAM.
     """
     event = {

@@ -1,7 +1,7 @@
-"""Amazon Cognito on a loopback port, as far as the scripts talk to it: API, hosted UI, and CloudFormation's outputs.
+"""Amazon Cognito on a loopback port, as far as the scripts talk to it: API, hosted UI, keys, and CloudFormation's outputs.
 
-Real HTTP, so that boto3 and requests run as they do against AWS. SRP and PKCE are really checked. Signatures of tokens
-are not real: the scripts are clients and do not verify them.
+Real HTTP, so that boto3 and requests run as they do against AWS. SRP and PKCE are really checked, and tokens are signed
+with the pool's own keys.
 """
 
 import base64
@@ -9,19 +9,20 @@ import hashlib
 import hmac
 import json
 import secrets
-import socketserver
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
-from http.server import BaseHTTPRequestHandler
-from typing import Any, Self
-from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
+from typing import Any
+from urllib.parse import urlencode
 from xml.sax.saxutils import escape
 
 import requests
 from botocore import xform_name
+
+from .http_fake import Answer, Asked, HttpFake, json_answer
+from .keys_and_tokens import Pool, b64url, compact
 
 USERNAME = "demo"
 PASSWORD = "Correct-horse-1"
@@ -105,12 +106,12 @@ class AwsRefusalError(Exception):
         self.code, self.message = code, message
 
 
-class FakeCognito:
-    """The whole service; a context manager. Its attributes are knobs for tests."""
+class FakeCognito(HttpFake):
+    """The whole service. Its attributes are knobs for tests."""
 
-    def __init__(self) -> None:
-        self.user_pool_id = "us-east-1_FakePool1"
-        self.client_id = "fakeclient0123456789"
+    def __init__(self, user_pool_id: str = "us-east-1_FakePool1", client_id: str = "fakeclient0123456789") -> None:
+        self.user_pool_id, self.client_id = user_pool_id, client_id
+        self.keys_answer: tuple | None = None  # an Answer's arguments, instead of the pool's key set
         self.users = {USERNAME: User(groups=["readers"])}
         self.groups = ["admins", "readers"]
         self.flows = {"USER_SRP_AUTH"}
@@ -136,41 +137,16 @@ class FakeCognito:
         self._codes: dict[str, dict[str, str]] = {}
         self._srp: dict[str, tuple[str, SrpServer]] = {}
         self._sessions: dict[str, tuple[str, int]] = {}
-        fake = self
+        super().__init__(self._answer)
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                fake._get(self)
-
-            def do_POST(self) -> None:
-                fake._post(self)
-
-            def log_message(self, *_arguments: object) -> None:
-                pass
-
-        class Server(socketserver.ThreadingTCPServer):
-            daemon_threads = True
-            block_on_close = False
-            allow_reuse_address = True
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """Stop answering; may be called twice."""
-        self._server.shutdown()
-        self._server.server_close()
+    @property
+    def pool(self) -> Pool:
+        """The pool, with its keys."""
+        return Pool(self.user_pool_id, self.client_id)
 
     @property
     def outputs(self) -> dict[str, Any]:
-        """What `make run` would write to `.local/outputs.json`."""
+        """What ``make run`` would write to ``.local/outputs.json``."""
         return {
             "gateway_url": "http://127.0.0.1:8080",
             "login_url": self.url,
@@ -191,7 +167,7 @@ class FakeCognito:
         user, now = self.users[name], int(self.clock())
         common = {
             "sub": user.sub,
-            "iss": f"https://cognito-idp.us-east-1.amazonaws.com/{self.user_pool_id}",
+            "iss": self.pool.issuer,
             "iat": now,
             "exp": now + self.lifetime_s,
             "jti": secrets.token_hex(8),
@@ -200,7 +176,12 @@ class FakeCognito:
         if nonce is not None:
             id_claims["nonce"] = nonce
         access_claims = {**common, "client_id": self.client_id, "token_use": "access", "username": name}
-        return {"id": jwt({**id_claims, **self.claims}), "access": jwt({**access_claims, **self.access_claims})}
+        access = self._signed(self.pool.access_kid, {**access_claims, **self.access_claims})
+        id_claims["at_hash"] = b64url(hashlib.sha256(access.encode()).digest()[:16])
+        return {"id": self._signed(self.pool.id_kid, {**id_claims, **self.claims}), "access": access}
+
+    def _signed(self, kid: str, claims: dict[str, Any]) -> str:
+        return compact(self.pool.key(kid), {"kid": kid, "alg": "RS256"}, claims)
 
     def _refresh_token(self, name: str) -> str:
         token = f"refresh-{secrets.token_urlsafe(16)}"
@@ -219,34 +200,40 @@ class FakeCognito:
 
     # -- hosted UI --
 
-    def _get(self, handler: BaseHTTPRequestHandler) -> None:
-        parts = urlsplit(handler.path)
-        query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        self._note(f"GET {parts.path}", query, handler)
-        if parts.path != "/oauth2/authorize":
-            _send(handler, 404, b"")
-            return
+    def _answer(self, asked: Asked) -> Answer:
+        answer = self._get(asked) if asked.method == "GET" else self._post(asked)
+        # No connection is kept, so that a fake that was closed answers nothing more.
+        return replace(answer, headers={**answer.headers, "Connection": "close"})
+
+    def _get(self, asked: Asked) -> Answer:
+        query = asked.query
+        self._note(f"GET {asked.path}", query, asked)
+        if asked.path == f"/{self.pool.pool_id}/.well-known/jwks.json":
+            return Answer(*self.keys_answer) if self.keys_answer else json_answer(self.pool.jwks())
+        if asked.path != "/oauth2/authorize":
+            return Answer(404)
         if query.get("response_type") != "code" or query.get("code_challenge_method") != "S256":
-            _send(handler, 400, b"only code with S256")
-            return
+            return Answer(400, b"only code with S256")
         answer = self.authorize_answer
         if answer is None:
             code = secrets.token_urlsafe(16)
             self._codes[code] = query
             answer = {"code": code}
-        location = f"{query['redirect_uri']}?{urlencode({**answer, 'state': query['state']})}"
-        _send(handler, 302, b"", {"Location": location})
+        return Answer(
+            302, headers={"Location": f"{query['redirect_uri']}?{urlencode({**answer, 'state': query['state']})}"}
+        )
 
-    def _token(self, form: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+    def _token(self, form: dict[str, str]) -> Answer:
         if self.token_answer is not None:
-            return self.token_answer
+            status, headers, body = self.token_answer
+            return Answer(status, body, headers)
         fields: dict[str, Any] | None = None
         if form.get("grant_type") == "authorization_code":
             request = self._codes.pop(form.get("code", ""), None)
-            challenge = base64.urlsafe_b64encode(hashlib.sha256(form.get("code_verifier", "").encode()).digest())
+            challenge = b64url(hashlib.sha256(form.get("code_verifier", "").encode()).digest())
             if (
                 request
-                and challenge.rstrip(b"=").decode() == request["code_challenge"]
+                and challenge == request["code_challenge"]
                 and form.get("redirect_uri") == request["redirect_uri"]
                 and form.get("client_id") == request["client_id"] == self.client_id
             ):
@@ -264,53 +251,50 @@ class FakeCognito:
                 if used[1] is not None:
                     fields["refresh_token"] = used[1]
         if fields is None:
-            return 400, {}, json.dumps({"error": "invalid_grant"}).encode()
-        return 200, {}, json.dumps({**fields, "token_type": "Bearer", "expires_in": self.lifetime_s}).encode()
+            return json_answer({"error": "invalid_grant"}, 400)
+        return json_answer({**fields, "token_type": "Bearer", "expires_in": self.lifetime_s})
 
-    def _revoke(self, form: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+    def _revoke(self, form: dict[str, str]) -> Answer:
         if self.revoke_status != 200:
-            return self.revoke_status, {}, b'{"error": "invalid_request"}' if self.revoke_status == 400 else b""
+            return Answer(self.revoke_status, b'{"error": "invalid_request"}' if self.revoke_status == 400 else b"")
         self.revoked.append(form["token"])
         self.refresh_tokens.pop(form["token"], None)
-        return 200, {}, b""
+        return Answer()
 
     # -- API --
 
-    def _post(self, handler: BaseHTTPRequestHandler) -> None:
-        body = handler.rfile.read(int(handler.headers.get("Content-Length", "0")))
-        target = handler.headers.get("X-Amz-Target", "")
+    def _post(self, asked: Asked) -> Answer:
+        target = asked.headers.get("X-Amz-Target", "")
         if target:
-            action, data = target.rpartition(".")[2], json.loads(body)
-            self._note(action, data, handler)
-            try:
-                if action in self.refusals:
-                    raise self.refusals[action]
-                answer = getattr(self, f"api_{xform_name(action)}")(data)
-            except AwsRefusalError as refusal:
-                _send(handler, 400, json.dumps({"__type": refusal.code, "message": refusal.message}).encode())
-            else:
-                _send(handler, 200, json.dumps(answer).encode())
-            return
-        form = {name: values[0] for name, values in parse_qs(body.decode(), keep_blank_values=True).items()}
+            return self._call(target.rpartition(".")[2], asked)
+        form = asked.form
         if form.get("Action") == "DescribeStacks":
-            self._note("DescribeStacks", form, handler)
-            _send(handler, *self._describe_stacks(form["StackName"]))
-            return
-        self._note(f"POST {handler.path}", form, handler)
-        status, headers, content = {"/oauth2/token": self._token, "/oauth2/revoke": self._revoke}[handler.path](form)
-        _send(handler, status, content, headers)
+            self._note("DescribeStacks", form, asked)
+            return self._describe_stacks(form["StackName"])
+        self._note(f"POST {asked.path}", form, asked)
+        return {"/oauth2/token": self._token, "/oauth2/revoke": self._revoke}[asked.path](form)
 
-    def _describe_stacks(self, name: str) -> tuple[int, bytes]:
+    def _call(self, action: str, asked: Asked) -> Answer:
+        data = json.loads(asked.body)
+        self._note(action, data, asked)
+        try:
+            if action in self.refusals:
+                raise self.refusals[action]
+            return json_answer(getattr(self, f"api_{xform_name(action)}")(data))
+        except AwsRefusalError as refusal:
+            return json_answer({"__type": refusal.code, "message": refusal.message}, 400)
+
+    def _describe_stacks(self, name: str) -> Answer:
         if name not in self.stack_outputs:
             error = f"<Code>ValidationError</Code><Message>Stack with id {name} does not exist</Message>"
-            return 400, f"<ErrorResponse><Error>{error}</Error></ErrorResponse>".encode()
+            return Answer(400, f"<ErrorResponse><Error>{error}</Error></ErrorResponse>".encode())
         members = "".join(
             f"<member><OutputKey>{key}</OutputKey><OutputValue>{escape(value)}</OutputValue></member>"
             for key, value in self.stack_outputs[name].items()
         )
         stack = f"<StackName>{name}</StackName><Outputs>{members}</Outputs>"
         result = f"<DescribeStacksResult><Stacks><member>{stack}</member></Stacks></DescribeStacksResult>"
-        return 200, f"<DescribeStacksResponse>{result}</DescribeStacksResponse>".encode()
+        return Answer(200, f"<DescribeStacksResponse>{result}</DescribeStacksResponse>".encode())
 
     def _signing_in(self, name: str) -> User:
         user = self.users.get(name)
@@ -457,10 +441,10 @@ class FakeCognito:
         ]
         return _page("Users", users, data, token="PaginationToken")
 
-    def _note(self, call: str, data: dict[str, Any], handler: BaseHTTPRequestHandler) -> None:
+    def _note(self, call: str, data: dict[str, Any], asked: Asked) -> None:
         self.calls[call] += 1
         self.log.append((call, data))
-        self.headers.append((call, {name.lower(): value for name, value in handler.headers.items()}))
+        self.headers.append((call, {name.lower(): value for name, value in asked.headers.items()}))
 
 
 class FakeBrowser:
@@ -489,23 +473,8 @@ class FakeBrowser:
             thread.join(10)
 
 
-def jwt(claims: dict[str, Any]) -> str:
-    """Return *claims* in the form of a JWT whose signature is nonsense."""
-    encode = lambda data: base64.urlsafe_b64encode(data).rstrip(b"=").decode()  # noqa: E731 - used thrice, here
-    header = encode(b'{"alg":"RS256","kid":"fake"}')
-    return f"{header}.{encode(json.dumps(claims).encode())}.{encode(secrets.token_bytes(32))}"
-
-
 def _page(name: str, items: list[Any], data: dict[str, Any], token: str = "NextToken") -> dict[str, Any]:
-    # Two to a page, whatever was asked for: who forgets to page is found out.
+    # Two to a page, whatever was asked for, so that pages have to be read.
     start = int(data.get(token, "0"))
     more = {token: str(start + 2)} if start + 2 < len(items) else {}
     return {name: items[start : start + 2], **more}
-
-
-def _send(handler: BaseHTTPRequestHandler, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-    handler.send_response(status)
-    for name, value in {"Content-Length": str(len(body)), "Connection": "close", **(headers or {})}.items():
-        handler.send_header(name, value)
-    handler.end_headers()
-    handler.wfile.write(body)

@@ -4,7 +4,7 @@ What a person would see is as it is: a process of the script's own, started from
 environment, standard streams, session and exit status. Only a fresh interpreter's start and third-party imports are
 missing, half a second each time; the tests of those start one themselves.
 
-`python -m tests.support.forked_scripts FD` is the process that forks; `run` starts it when it is first needed, and it goes when
+``python -m tests.support.forked_scripts FD`` is the process that forks; ``run`` starts it when it is first needed, and it goes when
 its end of the socket closes.
 """
 
@@ -32,7 +32,7 @@ _SERVICES = ("cloudformation", "cloudfront", "cognito-idp", "iam", "lambda", "s3
 def run(
     argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdin: str = "", timeout_s: float = 60
 ) -> subprocess.CompletedProcess:
-    """Run the script `argv[0]` with the arguments behind it, in a session of its own, and wait for its end."""
+    """Run the script ``argv[0]`` with the arguments behind it, in a session of its own, and wait for its end."""
     request = json.dumps({"argv": list(argv), "cwd": str(cwd), "environment": dict(env)}).encode()
     with (
         _ONE_AT_A_TIME,
@@ -92,6 +92,8 @@ def _import_the_sdk() -> None:
     """Import what scripts import, and read the models of what they call; nothing of the project's own."""
     import boto3
     import botocore.session
+    import click  # noqa: F401
+    import jose.jwt  # noqa: F401
     import requests  # noqa: F401
 
     load = botocore.session.create_loader
@@ -133,7 +135,7 @@ if __name__ == "__main__":
     _import_the_sdk()
     gc.freeze()
     sys.argv = _fork_for_requests(socket.socket(fileno=int(sys.argv[1])))
-    # As for `python FILE`: its folder comes first, and whatever it ends with is the interpreter's to answer.
+    # As for ``python FILE``: its folder comes first, and whatever it ends with is the interpreter's to answer.
     script = Path(sys.argv[0]).absolute()
     sys.path[0] = str(script.resolve().parent)
     main = sys.modules["__main__"] = types.ModuleType("__main__")

@@ -17,7 +17,7 @@ Reader = Callable[[str, str, Headers], tuple[str, str] | None]
 
 
 def django_rest_framework(method: str, path: str, _headers: Headers) -> tuple[str, str] | None:
-    """`DefaultRouter(trailing_slash=False)`: the path decoded once; `.format` at its end, and a slash after that."""
+    """``DefaultRouter(trailing_slash=False)``: the path decoded once; ``.format`` at its end, and a slash after that."""
     decoded = unquote_to_bytes(path).decode("utf-8", "replace")
     if re.match(r"^/(\.[a-z0-9]+/?)?$", decoded):
         return method, "/"
@@ -25,7 +25,7 @@ def django_rest_framework(method: str, path: str, _headers: Headers) -> tuple[st
 
 
 def rails(method: str, path: str, _headers: Headers) -> tuple[str, str] | None:
-    """`resources`, with its optional `(.:format)`: any characters but dot, slash and question mark."""
+    """``resources``, with its optional ``(.:format)``: any characters but dot, slash and question mark."""
     decoded = unquote(re.sub("/+", "/", path))
     return _routed(method, decoded, r"/NAME(?:\.[^./?]+)?/?\Z", r"/NAME/([^./?]+)(?:\.[^./?]+)?/?\Z")
 
@@ -41,7 +41,7 @@ def express(method: str, path: str, headers: Headers) -> tuple[str, str] | None:
 
 
 def starlette(method: str, path: str, _headers: Headers) -> tuple[str, str] | None:
-    """`re.match` with `$`, which also stands before a final line feed."""
+    """``re.match`` with ``$``, which also stands before a final line feed."""
     return _routed(method, unquote(path), r"^/NAME$", r"^/NAME/([^/]+)$")
 
 
@@ -56,7 +56,7 @@ def _routed(method: str, path: str, collection: str, item: str) -> tuple[str, st
 
 
 def spring(method: str, path: str, _headers: Headers) -> tuple[str, str] | None:
-    """Parameters dropped, names trimmed as Java does, compared by `equalsIgnoreCase`, any suffix taken for a format."""
+    """Parameters dropped, names trimmed as Java does, compared by ``equalsIgnoreCase``, any suffix taken for a format."""
     names = [unquote(name.partition(";")[0]).strip("".join(map(chr, range(33)))) for name in path.split("/") if name]
     for collection in COLLECTIONS:
         if names and _equals_ignore_case(names[0].partition(".")[0] if len(names) == 1 else names[0], collection):
@@ -73,7 +73,7 @@ def _equals_ignore_case(one: str, other: str) -> bool:
 
 
 def url_builder(method: str, path: str, _headers: Headers) -> tuple[str, str] | None:
-    """Who builds a URL of `requestContext.http.path`, which Lambda decodes: it ends at `?` or `#`, and `+` is a space."""
+    """Who builds a URL of ``requestContext.http.path``, which Lambda decodes: it ends at ``?`` or ``#``, and ``+`` is a space."""
     decoded = re.split(r"[?#]", unquote(path))[0].replace("+", " ")
     names = [name.strip() for name in decoded.split("/") if name.strip()]
     return (method, "/" + "/".join(names)) if names and names[0] in COLLECTIONS else None
@@ -112,12 +112,12 @@ def wsgi(name: str) -> str:
 
 
 def php(name: str) -> str:
-    """Return the key in `$_SERVER` behind Bref: php-fpm turns dots and spaces into `_` as well."""
+    """Return the key in ``$_SERVER`` behind Bref: php-fpm turns dots and spaces into ``_`` as well."""
     return re.sub(r"[-. ]", "_", name.upper())
 
 
 def cgi(name: str) -> str:
-    """Return lighttpd's variable: `_` for whatever is no letter or digit."""
+    """Return lighttpd's variable: ``_`` for whatever is no letter or digit."""
     return re.sub(r"[^A-Z0-9]", "_", name.upper())
 
 

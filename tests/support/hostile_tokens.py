@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from tests.support.fakes import NOW, Pool, b64url, compact, jwk_of, rsa_key, sign_rs256
+from .keys_and_tokens import NOW, Pool, b64url, compact, jwk_of, rsa_key, sign_rs256
 
 MAX_TOKEN_BYTES = 16_384
 LAST_SECOND = 253_402_300_799

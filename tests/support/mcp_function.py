@@ -1,7 +1,7 @@
 """A Lambda function that is an MCP server: the official SDK's, stateless, one answer for each request.
 
 The SDK's server is an ASGI application, so this is also the small adapter between a function URL's event and ASGI.
-`tests/support/own_stack.py` deploys it behind the gateway. Handler: `mcp_function.handler`.
+``tests/support/own_stack.py`` deploys it behind the gateway. Handler: ``mcp_function.handler``.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ def _app(identity: Identity | None) -> Any:
         streamable_http_path=PATH,
         json_response=True,
         stateless_http=True,
-        # It is against pages that reach a server on a laptop; here nobody gets in who has not signed.
+        # It protects servers on a laptop from web pages. Requests here are signed.
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
 
@@ -71,7 +71,7 @@ async def _answer(app: Any, event: dict[str, Any]) -> dict[str, Any]:
     async def receive() -> dict[str, Any]:
         nonlocal asked
         if asked:
-            await asyncio.Event().wait()  # nobody goes away: Lambda waits for the answer
+            await asyncio.Event().wait()  # the client stays: Lambda waits for the answer
         asked = True
         return {"type": "http.request", "body": content, "more_body": False}
 

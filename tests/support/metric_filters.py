@@ -1,7 +1,7 @@
 """CloudWatch's filter patterns for JSON lines, as far as infra/example/alarms.py uses them: what matches, and which metric it counts.
 
 Read from the documentation, not from what our patterns need: a field that is missing or null equals nothing, numbers equal
-numbers and never strings, `*` in a quoted string stands for any run of characters, `&&` binds closer than `||`, a line
+numbers and never strings, ``*`` in a quoted string stands for any run of characters, ``&&`` binds closer than ``||``, a line
 that is no JSON object matches nothing. Whatever is not implemented is an error and never "no match".
 
 Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntaxForMetricFilters.html
@@ -93,7 +93,7 @@ class _Parser:
             self._take()
             inside = self.either()
             if self._take() != ")":
-                raise UnknownSyntaxError("a bracket that nobody closes")
+                raise UnknownSyntaxError("a bracket that is never closed")
             return inside
         selector, operator, value = self._take(), self._take(), self._take()
         if not selector.startswith("$.") or operator != "=":

@@ -1,9 +1,9 @@
-"""A CDK app such as a user would write, with the construct in it, and `python -m local --assembly` on it.
+"""A CDK app such as a user would write, with the construct in it, and ``python -m local --assembly`` on it.
 
 Two functions behind one gateway, with CORS and protected resource metadata, which the project's own stack has not: the
-example's API at `/api/*`, and an MCP server (`tests/support/mcp_function.py`) at `/api/mcp`.
+example's API at ``/api/*``, and an MCP server (``tests/support/mcp_function.py``) at ``/api/mcp``.
 
-`python -m tests.support.own_stack DIR` synthesises it, which takes seconds; `running` keeps the result in the build cache.
+``python -m tests.support.own_stack DIR`` synthesises it, which takes seconds; ``running`` keeps the result in the build cache.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ from types import SimpleNamespace
 
 from cognito_edge_local.launcher import build, processes
 
-from tests.support import running_system as local_system
+from . import running_system
 
 STACK_NAME = "CognitoEdgeGateway"  # the name under which scripts/policy.py looks for the distribution
 PAGE_ORIGIN = "http://localhost:65535"
-"""Stands in the cached template; `running` puts the origin of the test's own page there."""
+"""Stands in the cached template; ``running`` puts the origin of the test's own page there."""
 RESOURCE_PATH = "/api/mcp"
 
 LIFETIME_S = 1
@@ -44,7 +44,7 @@ def running(folder: Path, page_origin: str | None) -> Iterator[SimpleNamespace]:
         page_origin: Whose pages may read the backend's answers; None: the distribution has no CORS at all.
 
     Yields:
-        `process` (a `LocalSystem`) and `resource` (the MCP server's URL).
+        ``process`` (a ``LocalSystem``) and ``resource`` (the MCP server's URL).
     """
     port, login_port = _free_ports(2)
     gateway = f"http://127.0.0.1:{port}"
@@ -62,7 +62,7 @@ def running(folder: Path, page_origin: str | None) -> Iterator[SimpleNamespace]:
     )
     options = ("--settings", settings, "--assembly", _assembly(folder, page_origin))
     ports = ("--port", port, "--login-port", login_port)
-    with local_system.running(folder / "system", *map(str, (*options, *ports))) as process:
+    with running_system.running(folder / "system", *map(str, (*options, *ports))) as process:
         yield SimpleNamespace(process=process, resource=gateway + RESOURCE_PATH)
 
 

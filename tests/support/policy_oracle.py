@@ -1,9 +1,9 @@
 """A second, naive reading of the policy document, to hold the edge's against.
 
-Written from design section 8 (and section 5 for what a path may mean) alone, before and without looking at edge/:
-no index, no caching, no early return; every rule is one plain sentence of the design turned into one plain `if`.
-It returns *every* reason for which a request is refused, so that the order of the edge's checks is not its business:
-the edge must allow exactly when there is no reason, and must name one of the reasons when it refuses.
+Written from the documents alone (docs/policy.md, and docs/contracts.md for what a path may mean), before the edge's and without
+looking at it: no index, no caching, no early return. Every rule is one plain sentence turned into one plain ``if``.
+It returns *every* reason to refuse a request, so that the order of the edge's checks does not matter: the edge must allow
+exactly when there is no reason, and must name one of the reasons when it refuses.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 ALLOWED: frozenset[str] = frozenset()
-CLOCKS_DIFFER_S = 300  # "iat, nbf and auth_time may lie up to 300 s ahead" (section 6)
+CLOCKS_DIFFER_S = 300  # how far ahead iat, nbf and auth_time may lie
 
 
 @dataclass(frozen=True)
 class Pool:
-    """The pool of contract C5: the one whose tokens a route without `issuers` takes."""
+    """The pool of contract C5: the one whose tokens a route without ``issuers`` takes."""
 
     pool_id: str
     client_ids: tuple[str, ...]
@@ -74,7 +74,7 @@ def stranger_reasons(document: dict[str, Any], ask: Ask, *, pool: Pool, now: flo
 
 
 def is_preflight(document: dict[str, Any], ask: Ask) -> bool:
-    """Without `cors` in the policy OPTIONS is a method like any other."""
+    """Without ``cors`` in the policy OPTIONS is a method like any other."""
     names = {name.lower() for name in ask.headers}
     return (
         "cors" in document
@@ -142,7 +142,7 @@ def unclear_reasons(document: dict[str, Any], raw: str) -> frozenset[str]:
 
 
 def is_spelt_so(document: dict[str, Any], pattern: str | None, reading: str, *, any_case: bool) -> bool:
-    """A rule for `/favicon.ico` is about that very name: only what stands below a pattern can be read in other ways."""
+    """A rule for ``/favicon.ico`` is about that very name: only what stands below a pattern can be read in other ways."""
     base = (pattern or "").removesuffix("/*")
     if base != re.sub(r";[^/]*", "", base) or base != trimmed(base):
         return False  # such a pattern is a mistake: servers take what it names for something else
@@ -182,7 +182,7 @@ def readings(raw: str) -> list[tuple[str, bool]]:
 
 
 def changed(decoded: list[str]) -> list[str]:
-    """Any of the changes that design section 5 lists, each made or not."""
+    """Any of the changes that docs/contracts.md lists, each made or not."""
     found = [merged(path) for path in decoded]
     found += [re.sub(r"(?s)[?#].*", "", path) for path in found]
     found += [merged(re.sub(r";[^/]*", "", path)) for path in found]
@@ -230,7 +230,7 @@ def any_cased(text: str) -> str:
 
 
 def covers(pattern: str, path: str) -> bool:
-    """A pattern ending in `/*` covers the bare path and everything below it."""
+    """A pattern ending in ``/*`` covers the bare path and everything below it."""
     if pattern.endswith("/*"):
         return path == pattern[:-2] or path.startswith(pattern[:-1])
     return path == pattern
@@ -290,7 +290,7 @@ def cut_off_reasons(cut_off: dict[str, Any], claims: dict[str, Any]) -> set[str]
 
 
 def clients_by_issuer(document: dict[str, Any], pool: Pool) -> dict[str, tuple[str, ...]]:
-    """`issuers` adds pools to the one of C5, and may say more of that one itself."""
+    """``issuers`` adds pools to the one of C5, and may say more of that one itself."""
     found = dict.fromkeys(own_issuers(document, pool), pool.client_ids)
     for entry in document.get("issuers", []):
         for issuer in forms(entry):

@@ -1,15 +1,13 @@
-"""A gateway under a policy of the test's choice, with two user pools at hand and no socket; and how it answers."""
+"""A gateway under a policy of the test's choice, with two user pools at hand and no socket, and its answers in one word."""
 
 import json
 from functools import cache
 
-from cognito_edge.gateway import Gateway
-from cognito_edge.jwks import KeySet, parse_jwks
-from cognito_edge.parameters import parse_parameters
-
-from tests.support import policy_oracle as naive_policy
-from tests.support.fakes import CREDENTIALS, NOW, Pool, System, compact, is_forwarded, make_settings, problem_of
-from tests.support.policy_oracle import Ask
+from . import policy_oracle
+from .events import is_forwarded, problem_of
+from .gateways import System, make_offline_system
+from .keys_and_tokens import NOW, Pool, compact
+from .policy_oracle import Ask
 
 OWN = Pool()
 SECOND_CLIENT = "2example23456789client"
@@ -17,34 +15,19 @@ PARTNER = Pool(pool_id="us-east-1_Partner01", client_id="1partner23456789client"
 STRANGER = Pool(pool_id="us-east-1_Stranger1", client_id="1stranger2345678client")
 POOLS = {pool.pool_id: pool for pool in (OWN, PARTNER, STRANGER)}
 PARTNER_ENTRY = {"user_pool_id": PARTNER.pool_id, "client_ids": [PARTNER.client_id]}
-NAIVE_POOL = naive_policy.Pool(OWN.pool_id, (OWN.client_id, SECOND_CLIENT))
+NAIVE_POOL = policy_oracle.Pool(OWN.pool_id, (OWN.client_id, SECOND_CLIENT))
 
 
 def gateway_under(policy: dict | None, **settings: object) -> System:
-    """Build a gateway whose parameters and keys are at hand; `version` is filled in."""
-    values = {"user-pool-id": OWN.pool_id, "client-id": f"{OWN.client_id},{SECOND_CLIENT}"}
-    if policy is not None:
-        values["policy"] = json.dumps({"version": 1, **policy})
-    configuration = parse_parameters(values, policy_required=False)
-    lines: list[str] = []
-    gateway = Gateway(
-        make_settings(**settings),
-        load_configuration=lambda _now: configuration,
-        load_keys=lambda pool, *_: keys_of(pool.pool_id),
-        credentials=lambda: CREDENTIALS,
-        log=lines.append,
+    """Build a gateway whose parameters and keys are at hand; ``version`` is filled in."""
+    document = None if policy is None else {"version": 1, **policy}
+    return make_offline_system(
+        document, pools=tuple(POOLS.values()), client_ids=(OWN.client_id, SECOND_CLIENT), **settings
     )
-    return System(gateway, lines)
-
-
-@cache
-def keys_of(pool_id: str) -> KeySet:
-    """Return a pool's key set, built once."""
-    return parse_jwks(json.dumps(POOLS[pool_id].jwks()).encode())
 
 
 def token_of(claims: dict) -> str:
-    """Sign claims with the right key of the pool that their `iss` names."""
+    """Sign claims with the right key of the pool that their ``iss`` names."""
     return _signed(json.dumps(claims, sort_keys=True))
 
 
@@ -68,8 +51,8 @@ def word_for(result: dict) -> str:
 
 
 def naive_reasons(policy: dict | None, ask: Ask) -> frozenset[str]:
-    """Ask the independent reading of design section 8."""
-    return naive_policy.reasons(policy, ask, pool=NAIVE_POOL, now=NOW)
+    """Ask the independent reading of the policy document."""
+    return policy_oracle.reasons(policy, ask, pool=NAIVE_POOL, now=NOW)
 
 
 def disagreement(system: System, policy: dict | None, ask: Ask) -> str | None:
@@ -78,4 +61,4 @@ def disagreement(system: System, policy: dict | None, ask: Ask) -> str | None:
     got = outcome(system, ask)
     if got == ("allowed" if not reasons else got) and (not reasons or got in reasons):
         return None
-    return f"{ask.method} {ask.path}: the edge says {got}, the design {sorted(reasons) or 'allowed'}"
+    return f"{ask.method} {ask.path}: the edge says {got}, the oracle {sorted(reasons) or 'allowed'}"

@@ -6,7 +6,6 @@ SigV4 that it knows. All three see what goes over the wire and nothing else: met
 
 import datetime as dt
 import hashlib
-import json
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -15,15 +14,14 @@ import awscrt.http
 import botocore.auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
-from cognito_edge.gateway import Gateway
-from cognito_edge.jwks import parse_jwks
-from cognito_edge.parameters import parse_parameters
 from cognito_edge.sigv4 import Credentials
 from cognito_edge_local.origins.principals import Credential
 from cognito_edge_local.origins.sigv4 import canonical_query, canonical_request, parse_authorization, verify
 from cognito_edge_local.origins.wire import WireRequest
 
-from tests.support.fakes import CREDENTIALS, NOW, Pool, System, is_forwarded, make_settings
+from .events import is_forwarded
+from .gateways import CREDENTIALS
+from .keys_and_tokens import NOW
 
 # What a SigV4 signer adds itself and refuses to be given.
 _ADDED = frozenset({"x-amz-date", "x-amz-security-token", "authorization"})
@@ -76,6 +74,11 @@ class Wire:
     def for_door(self) -> WireRequest:
         headers = tuple((name.encode("latin-1"), value.encode()) for name, value in self.headers)
         return WireRequest(self.method.encode(), self.path.encode(), self.query.encode(), headers, self.body)
+
+
+def sha256_hex(data: bytes) -> str:
+    """Return the hex digest that SigV4 uses."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def wire_form(result: dict, body: bytes = b"") -> Wire:
@@ -172,28 +175,3 @@ def assert_every_reference_agrees(wire: Wire, *, now: int = NOW, credentials: Cr
     assert canonical_query(wire.query.encode()).decode() == "&".join(
         sorted(wire.query.split("&"), key=lambda pair: pair.split("="))
     )
-
-
-def make_offline_system(policy: object = None, *, credentials: Credentials = CREDENTIALS, **settings: object) -> System:
-    """Build a gateway whose parameters and keys are at hand: for thousands of requests without a socket.
-
-    Args:
-        policy: The policy document as JSON text or as an object; None for none.
-        credentials: Whose requests it makes.
-        settings: Changes to the settings.
-    """
-    pool = Pool()
-    values = {"user-pool-id": pool.pool_id, "client-id": pool.client_id}
-    if policy is not None:
-        values["policy"] = policy if isinstance(policy, str) else json.dumps(policy)
-    configuration = parse_parameters(values, policy_required=False)
-    keys = parse_jwks(json.dumps(pool.jwks()).encode())
-    lines: list[str] = []
-    gateway = Gateway(
-        make_settings(**settings),
-        load_configuration=lambda _now: configuration,
-        load_keys=lambda *_: keys,
-        credentials=lambda: credentials,
-        log=lines.append,
-    )
-    return System(gateway, lines)

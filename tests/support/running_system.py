@@ -1,6 +1,6 @@
 """The whole local system as a child process, on free ports and in a folder of its own, for tests from outside.
 
-`with system.running(tmp_path) as local:` starts it, waits until it serves (`local.outputs`) and stops it afterwards.
+``with running_system.running(tmp_path) as local:`` starts it, waits until it serves (``local.outputs``) and stops it.
 """
 
 import contextlib
@@ -11,7 +11,9 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2]
 FREE_PORTS = ("--port", "0", "--login-port", "0", "--emulator-port", "0", "--function-url-port", "0")
@@ -27,7 +29,7 @@ def default_signals() -> None:
 
 
 class LocalSystem:
-    """One `python -m local`.
+    """One ``python -m local``.
 
     Attributes:
         state_dir: Its state folder.
@@ -36,11 +38,11 @@ class LocalSystem:
     """
 
     def __init__(self, folder: Path, *options: str) -> None:
-        """Start it in *folder*; `options` come after those for free ports, and may override them."""
+        """Start it in *folder*; *options* come after those for free ports, and may override them."""
         folder.mkdir(parents=True, exist_ok=True)
         self.state_dir = folder / "state"
         self.log = folder / "launcher.log"
-        # Build commands inherit the launcher's environment: the mark finds them again, whoever their parent is.
+        # Build commands inherit the launcher's environment: the mark finds them again under any parent.
         self._mark = f"{_MARK}={uuid.uuid4()}"
         name, _, value = self._mark.partition("=")
         command = [sys.executable, "-m", "local", *FREE_PORTS, "--state-dir", str(self.state_dir), *options]
@@ -63,12 +65,13 @@ class LocalSystem:
         return self.state_dir / "outputs.json"
 
     @property
-    def outputs(self) -> dict:
+    def outputs(self) -> dict[str, Any]:
         """The outputs of a system that serves."""
-        return json.loads(self.outputs_file.read_bytes())
+        outputs: dict[str, Any] = json.loads(self.outputs_file.read_bytes())
+        return outputs
 
     def wait_until_ready(self) -> "LocalSystem":
-        """Wait for this run's `outputs.json`; one that a killed run left does not count."""
+        """Wait for this run's ``outputs.json``; one that a killed run left does not count."""
         give_up = time.monotonic() + START_LIMIT_S
         while not (self._holds_the_folder() and self.outputs_file.exists()):
             assert self.process.poll() is None, f"ended with {self.process.returncode}:\n{self.printed()}"
@@ -78,7 +81,7 @@ class LocalSystem:
 
     def _holds_the_folder(self) -> bool:
         try:
-            return json.loads((self.state_dir / "lock").read_bytes())["pid"] == self.process.pid
+            return bool(json.loads((self.state_dir / "lock").read_bytes())["pid"] == self.process.pid)
         except (OSError, ValueError):
             return False
 
@@ -94,10 +97,10 @@ class LocalSystem:
         return self.process.wait(STOP_LIMIT_S)
 
     def look(self) -> dict[int, str]:
-        """Find every process of the system that runs now, the launcher excepted; it is remembered for `left_over`."""
+        """Find every process of the system that runs now but the launcher, and remember them for ``left_over``."""
         table = _processes()
         family = {self.process.pid}
-        found = {}
+        found: dict[int, str] = {}
         while True:
             more = {
                 pid
@@ -118,24 +121,24 @@ class LocalSystem:
         while True:
             self.look()
             table = _processes()
-            # A process id may be in use again by somebody else; the command line tells.
+            # Another program may have the process id by now; the command line tells.
             alive = [line for pid, line in self._seen.items() if pid in table and table[pid][1] == line]
             if not alive or time.monotonic() >= give_up:
                 return alive
             time.sleep(0.02)
 
     def end(self) -> None:
-        """Let it end, in any case, and do not wait for it: that takes most of a second. For `finally`."""
+        """Tell it to end, and do not wait for it: that takes most of a second."""
         if self.process.poll() is None:
             self.process.terminate()
             _ending.append(self.process)
 
 
-_ending: list[subprocess.Popen] = []
+_ending: list[subprocess.Popen[bytes]] = []
 
 
 def wait_for_the_ended() -> None:
-    """Wait until every system that tests have let go has ended, and kill what does not."""
+    """Wait until every system that was told to end has ended, and kill what does not."""
     while _ending:
         process = _ending.pop()
         try:
@@ -146,7 +149,7 @@ def wait_for_the_ended() -> None:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *options: str):
+def running(folder: Path, *options: str) -> Iterator[LocalSystem]:
     """Start the system, wait until it serves, and let it end afterwards."""
     system = LocalSystem(folder, *options)
     try:

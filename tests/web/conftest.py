@@ -9,7 +9,7 @@ from tests.web.page import Tab
 
 @pytest.fixture(scope="session")
 def built():
-    """`web/dist`, built from the sources as they are, with the tools that tests need."""
+    """``web/dist``, built from the sources as they are, with the tools that tests need."""
     web_build.install_tools()
     web_build.build()
 

@@ -37,7 +37,7 @@ class Watched:
 
 
 class Tab:
-    """One tab. A class for the steps that most tests begin with."""
+    """One tab, with the steps that most tests begin with."""
 
     def __init__(self, page: Page, site: Site) -> None:
         self.page = page

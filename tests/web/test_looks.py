@@ -1,12 +1,12 @@
 """Every state of the page at two widths, light and dark: axe-core finds nothing serious, nothing is wider than the window.
 
-The pictures are in `dist/screenshots/`, for people to look at.
+The pictures are in ``dist/screenshots/``, for people to look at.
 """
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.web.fake_site import Answer
+from tests.web.fake_site import Fault
 from tests.web.page import SCREENSHOTS, Tab
 
 SIZES = {"phone": (390, 844), "desktop": (1280, 800)}
@@ -60,7 +60,7 @@ def test_every_state_can_be_read_by_everybody(tab: Tab, site, size):
     tab.field("Year").fill("1999")
     tab.field("Author").fill("A")
     site.fault = lambda _method, path: (
-        Answer(
+        Fault(
             503, "keys_unavailable", "Keys unavailable", "Cognito's keys cannot be read just now.", {"retry-after": "7"}
         )
         if path == "/api/books"

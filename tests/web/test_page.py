@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.web.fake_site import DIST, Answer
+from tests.web.fake_site import DIST, Fault
 from tests.web.page import TOKEN, Tab
 
 
@@ -15,7 +15,7 @@ def refuse(status, code="unknown", title="Refused", *, method=None, **headers):
 
     def fault(asked, path):
         return (
-            Answer(status, code, title, headers=headers)
+            Fault(status, code, title, headers=headers)
             if path.startswith("/api/books") and method in (None, asked)
             else None
         )
@@ -54,7 +54,7 @@ def test_one_comes_back_to_where_one_was(tab):
 
 
 def test_a_refused_sign_in_is_explained_and_can_be_repeated(tab, site):
-    """Whoever says no at the login is a guest, is told so, and may try again."""
+    """A person who says no at the login is a guest, is told so, and may try again."""
     site.deny = True
     tab.button("Sign in").click()
     expect(tab.page.get_by_role("alert")).to_contain_text("You said no")
@@ -309,7 +309,7 @@ def test_an_expired_token_is_renewed_unseen(reader, site):
 
 
 def test_a_token_is_renewed_before_its_end(context, site):
-    """58 minutes of a 60 minutes' token later the page has a new one, without anybody doing anything."""
+    """58 minutes of a 60 minutes' token later the page has a new one, without an action of the person."""
     tab = Tab(context.new_page(), site)
     tab.page.clock.install()
     tab.open().sign_in()
@@ -418,7 +418,7 @@ def test_the_keyboard_is_enough(tab, site):
 
 
 def test_a_site_without_configuration_says_so(tab, context, site):
-    """Whoever deployed it reads what is wrong."""
+    """The person who deployed it reads what is wrong."""
     context.route("**/config.json", lambda route: route.fulfill(status=404))
     tab.page.reload()
     expect(tab.heading("Shelf is not ready")).to_be_visible()

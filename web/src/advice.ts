@@ -13,7 +13,7 @@ export interface Advice {
   /** What to do, in a sentence. */
   readonly todo: string;
   readonly remedy: Remedy;
-  /** For whoever is asked for help. */
+  /** For the person who is asked for help. */
   readonly code: string | null;
   readonly requestId: string | null;
 }

@@ -65,7 +65,7 @@ export class Api {
    * made twice.
    *
    * @throws ProblemError The gateway or the application refuses.
-   * @throws SessionEndedError Nobody is signed in any more.
+   * @throws SessionEndedError The session is over.
    * @throws UnreachableError No answer.
    */
   async call(path: string, call: Call = {}): Promise<unknown> {

@@ -12,7 +12,7 @@ export interface Fields {
 
 export interface Book extends Fields {
   readonly id: string;
-  /** The `sub` of whoever added it: only they may change it. */
+  /** The `sub` of the person who added it: only they may change it. */
   readonly owner: string;
   readonly ownerName: string;
   readonly version: number;

@@ -11,7 +11,7 @@ export interface Config {
   readonly api: string;
 }
 
-/** `/config.json` cannot be used; the message says what is wrong, for whoever deployed it. */
+/** `/config.json` cannot be used; the message says what is wrong, for the person who deployed it. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
 }

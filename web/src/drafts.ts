@@ -1,4 +1,4 @@
-// What somebody has typed and not saved: it outlives a reload, the Back button and a new sign-in, but not the tab, a
+// What a person has typed and not saved: it outlives a reload, the Back button and a new sign-in, but not the tab, a
 // sign-out, or another person's sign-in.
 
 import { FIELD_NAMES, type Typed } from "./form";

@@ -48,7 +48,7 @@ async function start(root: HTMLElement): Promise<void> {
 const root = document.getElementById("app");
 if (root !== null) {
   start(root).catch((error: unknown) => {
-    // Also a browser that keeps nothing for this site: without session storage nobody comes back from the login.
+    // Also a browser that keeps nothing for this site: the way back from the login needs session storage.
     render(<Broken reason={error instanceof Error ? error.message : String(error)} />, root);
   });
 }

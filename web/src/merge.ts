@@ -10,7 +10,7 @@ export interface Difference {
   readonly theirs: string;
   /** Whether both changed it; otherwise the one who did is taken. */
   readonly both: boolean;
-  /** What is taken unless the person says otherwise. Their own words, where both wrote: nobody's typing is lost unasked. */
+  /** What is taken unless the person says otherwise. Their own words, where both wrote, so that no typing is lost unasked. */
   readonly suggested: Side;
 }
 

@@ -77,7 +77,7 @@ export function hostedUi(config: Config, origin: string, storage: Storage, clock
     async renew(tokens) {
       if (tokens.refreshToken === null) throw new LoginRefusedError("There is no refresh token.");
       // Without the old ID token, whose `auth_time` the library would compare: emulators move it. Ours is the check of
-      // `sub`, below: a refresh never changes who somebody is.
+      // `sub`, below: a refresh never changes who the person is.
       const state = {
         refresh_token: tokens.refreshToken,
         scope: "openid email profile",

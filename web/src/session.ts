@@ -22,7 +22,7 @@ export type State =
   | { readonly kind: "ended"; readonly person: Person; readonly reason: string | null }
   | { readonly kind: "leaving"; readonly to: "sign-in" | "sign-out" };
 
-/** The session is over: nothing can be asked until somebody signs in again. */
+/** The session is over: nothing can be asked until the next sign-in. */
 export class SessionEndedError extends Error {
   override readonly name = "SessionEndedError";
 }
@@ -53,7 +53,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 export class Session {
   #state: State = { kind: "starting" };
-  /** What to go back to when somebody comes Back from the sign-in page without having signed in. */
+  /** What to go back to when the person comes Back from the sign-in page without having signed in. */
   #before: State = { kind: "guest", farewell: null, problem: null };
   #tokens: Tokens | null = null;
   #renewal: Promise<void> | null = null;
@@ -88,7 +88,7 @@ export class Session {
   /**
    * Find out who is here, once.
    *
-   * 1. Somebody who comes back from the login, with a code.
+   * 1. A person who comes back from the login, with a code.
    * 2. This tab's own session, after a reload.
    * 3. Another tab's session.
    * 4. A guest.
@@ -109,7 +109,7 @@ export class Session {
         tabs.tell({ kind: "session", tokens });
         return;
       } catch (error) {
-        // The Back button may lead to an answer that has been used: whoever is signed in stays so.
+        // The Back button may lead to an answer that has been used: the session stays.
         const kept = loadTokens(storage);
         if (kept === null) {
           this.#set({ kind: "guest", farewell: null, problem: explain(error) });
@@ -149,7 +149,7 @@ export class Session {
   /**
    * Return an ID token that will still be good when it arrives.
    *
-   * @throws SessionEndedError Nobody is signed in any more.
+   * @throws SessionEndedError The session is over.
    * @throws LoginUnreachableError It is over, and the login cannot be asked for another.
    */
   async idToken(): Promise<string> {
@@ -213,7 +213,7 @@ export class Session {
 
   #hear(tokens: Tokens): void {
     this.#answered?.(tokens);
-    // While somebody leaves, or before the start is over, nothing changes under their hands.
+    // Nothing changes while a person leaves, or before the start is over.
     const open = this.#state.kind === "guest" || this.#state.kind === "ended" || this.#state.kind === "signed-in";
     if (open && tokens.expiresAt > (this.#tokens?.expiresAt ?? 0)) this.#accept(tokens);
   }
@@ -227,7 +227,7 @@ export class Session {
 
   #forget(farewell: Farewell): void {
     this.#drop();
-    // What was typed here goes as well: whoever sits down next is somebody else.
+    // What was typed here goes as well: the next person here is another one.
     this.#around.storage.clear();
     this.#set({ kind: "guest", farewell, problem: null });
   }
@@ -243,7 +243,7 @@ export class Session {
   }
 
   async #renewAlone(before: Tokens | null, waited: boolean): Promise<void> {
-    // Another tab has renewed while we waited for our turn, or somebody has signed out.
+    // Another tab has renewed while we waited for our turn, or the person has signed out.
     if (before === null || this.#tokens !== before) return;
     if (waited) {
       // It has, but we have not heard yet: where refresh tokens rotate, ours is used up.
@@ -266,7 +266,7 @@ export class Session {
       this.end(null);
       throw new SessionEndedError("The session has ended.", { cause: error });
     }
-    // Somebody may have signed out in the meantime; then these have come too late.
+    // These come too late if the person has signed out in the meantime.
     if (this.#tokens !== before) return;
     this.#accept(renewed);
     this.#around.tabs.tell({ kind: "session", tokens: renewed });
@@ -313,7 +313,7 @@ function personOf(tokens: Tokens): Person {
   return { sub: tokens.sub, username: tokens.username, groups: tokens.groups, signedInAt: tokens.signedInAt };
 }
 
-/** Say why nobody was signed in. What the login wrote is shown as text, never as markup. */
+/** Say why the sign-in failed. What the login wrote is shown as text, never as markup. */
 function explain(error: unknown): string {
   if (error instanceof LoginUnreachableError) return "The sign-in page cannot be reached. Check your connection, then try again.";
   if (error instanceof LoginRefusedError && /no matching state/i.test(error.message)) {

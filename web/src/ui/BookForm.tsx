@@ -97,7 +97,7 @@ export function BookForm({ book, draft, base, books, drafts, onSignIn, onDone }:
     if (problem?.code === "version_conflict" && problem.current !== null) {
       const current = parseBook(problem.current);
       if (sameTyped(typedOf(current), typedOf({ ...current, ...fieldsOf(what) }))) {
-        // Somebody (this person in another tab, as a rule) saved just the same.
+        // Another save (by this person in another tab, as a rule) was just the same.
         drafts.drop(id);
         onDone(`“${current.title}” is saved.`);
         return;

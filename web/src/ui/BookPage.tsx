@@ -1,4 +1,4 @@
-// One book: its form for whoever may change it, and the plain text for everybody else.
+// One book: its form for those who may change it, and the plain text for all others.
 
 import { useCallback, useEffect, useState } from "preact/hooks";
 import type { Book, Books } from "../books";

@@ -1,4 +1,4 @@
-// The page has not been set up: for whoever deployed it.
+// The page has not been set up: for the person who deployed it.
 
 export function Broken({ reason }: { readonly reason: string }) {
   return (

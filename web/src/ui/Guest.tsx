@@ -1,4 +1,4 @@
-// What somebody sees who is not signed in: what this is, what signing in means, and the button.
+// What a person sees who is not signed in: what this is, what signing in means, and the button.
 
 import { isLocal, type Config } from "../config";
 import type { Farewell } from "../session";

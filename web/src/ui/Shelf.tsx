@@ -53,7 +53,7 @@ export function useShelf(books: Books, active: boolean): ShelfState {
   );
 
   useEffect(() => {
-    // Also when a session that had ended goes on, because somebody signed in in another tab.
+    // Also when a session that had ended goes on, because the person signed in in another tab.
     if (active) void ask(null);
     return () => running.current?.abort();
   }, [ask, active]);
@@ -72,7 +72,7 @@ export function useShelf(books: Books, active: boolean): ShelfState {
   );
 }
 
-/** The next page may repeat what moved while nobody looked. */
+/** The next page may repeat books that moved meanwhile. */
 function joined(before: readonly Book[], more: readonly Book[]): readonly Book[] {
   const known = new Set(more.map((book) => book.id));
   return [...before.filter((book) => !known.has(book.id)), ...more];

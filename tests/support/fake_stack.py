@@ -1,15 +1,13 @@
 """SSM, a user pool with real keys, and a distribution with CORS, on the loopback port of the fake Cognito.
 
-What SSM enforces is enforced: the sizes of its tiers, `Overwrite`, no way back from Advanced, pages of history.
+It enforces what SSM enforces: the sizes of its tiers, ``Overwrite``, no way back from Advanced, pages of history.
 """
 
-import json
-from http.server import BaseHTTPRequestHandler
 from typing import Any
-from urllib.parse import urlsplit
 
-from tests.support.fake_cognito import AwsRefusalError, FakeCognito, _send
-from tests.support.fakes import NOW, Pool
+from .fake_cognito import AwsRefusalError, FakeCognito
+from .http_fake import Answer, Asked
+from .keys_and_tokens import CLIENT_ID, NOW, POOL_ID
 
 PREFIX = "/cognito-edge-gateway"
 POLICY = f"{PREFIX}/policy"
@@ -21,20 +19,15 @@ class FakeStack(FakeCognito):
     """A local system as far as scripts/policy.py talks to it. Its attributes are knobs for tests.
 
     Attributes:
-        pool: The gateway's own pool.
         parameters: Every version of each parameter, the oldest first.
         cors: What the distribution's response headers policy says, by (origins, headers); None: it has none.
-        keys_answer: Instead of the pool's key set.
         meanwhile: Called once, just before the next PutParameter is carried out.
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        self.pool = Pool()
-        self.user_pool_id, self.client_id = self.pool.pool_id, self.pool.client_id
+        super().__init__(POOL_ID, CLIENT_ID)
         self.parameters: dict[str, list[dict[str, Any]]] = {}
         self.cors: tuple[list[str], list[str]] | None = None
-        self.keys_answer: tuple[int, bytes] | None = None
         self.meanwhile: Any = None
         self.stack_outputs["CognitoEdgeGateway"] = {"DistributionId": DISTRIBUTION_ID}
         self.write(f"{PREFIX}/user-pool-id", self.pool.pool_id)
@@ -90,19 +83,14 @@ class FakeStack(FakeCognito):
             raise AwsRefusalError("ValidationException", f"{tier} tier parameters support a maximum parameter value.")
         return {"Version": self.write(name, data["Value"], tier, by="arn:aws:iam::111122223333:user/me"), "Tier": tier}
 
-    def _get(self, handler: BaseHTTPRequestHandler) -> None:
-        path = urlsplit(handler.path).path
-        if path == f"/{self.pool.pool_id}/.well-known/jwks.json":
-            self._note(f"GET {path}", {}, handler)
-            _send(handler, *(self.keys_answer or (200, json.dumps(self.pool.jwks()).encode())))
-        elif path == f"/2020-05-31/distribution/{DISTRIBUTION_ID}/config":
+    def _get(self, asked: Asked) -> Answer:
+        if asked.path == f"/2020-05-31/distribution/{DISTRIBUTION_ID}/config":
             policy = "" if self.cors is None else "<ResponseHeadersPolicyId>headers-1</ResponseHeadersPolicyId>"
             behavior = f"<DefaultCacheBehavior><TargetOriginId>o</TargetOriginId>{policy}</DefaultCacheBehavior>"
-            _send(handler, 200, f"<DistributionConfig>{behavior}</DistributionConfig>".encode())
-        elif path == "/2020-05-31/response-headers-policy/headers-1/config":
-            _send(handler, 200, self._headers_policy())
-        else:
-            super()._get(handler)
+            return Answer(200, f"<DistributionConfig>{behavior}</DistributionConfig>".encode())
+        if asked.path == "/2020-05-31/response-headers-policy/headers-1/config":
+            return Answer(200, self._headers_policy())
+        return super()._get(asked)
 
     def _headers_policy(self) -> bytes:
         origins, headers = self.cors or ([], [])
