@@ -64,7 +64,7 @@ def test_the_edge_imports_nothing_but_its_three_libraries():
     ],
 )
 def test_the_edge_never_imports(name):
-    """What is dear at a cold start, or has no place in a verifier."""
+    """They are slow to import at a cold start, or have no place in a verifier."""
     assert [str(file) for file in modules("edge") for top, _, _ in imports_of(file) if top == name] == []
 
 
@@ -72,14 +72,14 @@ def test_the_edge_imports_itself_relatively():
     """The package works wherever the bundle puts it, and reaches nothing outside of itself."""
     for file in modules("edge"):
         for top, module, level in imports_of(file):
-            assert top not in ("cognito_edge", "infra", "local", "backend", "scripts", "tests"), file
+            assert top not in PACKAGES, file
             assert level in (0, 1), (file, module)
 
 
 def test_only_the_shell_waits_for_anything():
-    """Network, threads and the environment are asked in four modules, and one more has a lock; every judging module is pure."""
+    """Three modules use the network, threads and the environment, and one more has a lock; all others are pure."""
     asking = {"socket", "ssl", "http", "threading", "os", "select", "asyncio", "random", "secrets", "urllib.request"}
-    shell = {"aws.py", "fetch.py", "refreshing.py", "handler.py", "token_cache.py"}
+    shell = {"credentials.py", "fetch.py", "refreshed_value.py", "token_cache.py"}
     assert [
         f"{file.name} imports {module}"
         for file in modules("edge")
@@ -90,7 +90,7 @@ def test_only_the_shell_waits_for_anything():
 
 
 def test_no_judging_module_reads_the_clock():
-    """`now` is an argument: the time is read once, in the handler; elsewhere only durations are measured."""
+    """``now`` is an argument: the handler reads the time once; other modules only measure durations."""
     calls = []
     for file in modules("edge"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -123,72 +123,123 @@ def test_the_edge_executes_no_text():
     ] == []
 
 
-def test_the_local_system_shares_no_code_with_what_it_checks():
-    """local/ is an independent witness: it imports neither the edge nor the infrastructure's runtime code."""
-    assert modules("local")
-    assert [
-        f"{file.relative_to(ROOT)} imports {module}"
-        for file in modules("local")
-        for top, module, level in sorted(imports_of(file))
-        if level == 0 and top in ("cognito_edge", "backend", "tests", "scripts")
-    ] == []
-
-
-def test_the_infrastructure_asks_the_edge_for_its_settings_alone():
-    """cognito_edge.settings validates settings.json at build time; nothing else of the edge runs there."""
-    assert [
-        f"{file.relative_to(ROOT)} imports {module}"
-        for file in modules("infra")
-        for top, module, level in sorted(imports_of(file))
-        if level == 0
-        and top in ("cognito_edge", "local", "backend", "scripts", "tests")
-        and not module.startswith("cognito_edge.settings")
-    ] == []
-
-
-OWN = {
-    "cognito_edge_cdk",
-    "cognito_edge_local",
-    "_environment",
-    "cognito_edge_cli",
-    "edge",
-    "cognito_edge",
-    "infra",
-    "local",
-    "tests",
-    "benchmarks",
-    "backend",
-    "scripts",
+PACKAGES = {
+    **{name: name for name in ("backend", "benchmarks", "infra")},
+    "cognito_edge": "edge/cognito_edge",
+    "cognito_edge_cdk": "infra/cognito_edge_cdk",
+    "cognito_edge_cli": "scripts/cognito_edge_cli",
+    "cognito_edge_local": "local/cognito_edge_local",
 }
+"""Our packages, and where they lie."""
+
+MAY_IMPORT = {
+    "backend": "",
+    "backend.books": "backend",
+    "cognito_edge": "",
+    "cognito_edge_cdk": "cognito_edge_cdk.bundling",
+    "cognito_edge_cdk.bundling": "cognito_edge.settings",
+    "cognito_edge_cli": "cognito_edge_cli.*",
+    "cognito_edge_cli.sign_in": "cognito_edge_cli",
+    "cognito_edge_cli.policy": "cognito_edge_cli cognito_edge",
+    "cognito_edge_cli.logs": "cognito_edge_cli",
+    "cognito_edge_cli.doctor": "cognito_edge_cli cognito_edge_cli.doctor.checks cognito_edge_cli.sign_in cognito_edge",
+    "cognito_edge_cli.doctor.checks": "cognito_edge_cli cognito_edge_cli.doctor cognito_edge_cli.policy cognito_edge",
+    "cognito_edge_local": "cognito_edge_local.*",
+    "cognito_edge_local.launcher": "cognito_edge_local.peer",
+    "cognito_edge_local.origins": "cognito_edge_local.web",
+    "cognito_edge_local.lambda_runtime": "cognito_edge_local.launcher cognito_edge_local.origins",
+    "cognito_edge_local.cloudfront": "cognito_edge_local.launcher cognito_edge_local.origins"
+    " cognito_edge_local.lambda_runtime cognito_edge_local.hosts",
+    "cognito_edge_local.emulator": "cognito_edge_local.launcher cognito_edge_local.cloudfront.behaviors"
+    " cognito_edge_local.hosts cognito_edge_local.web",
+    "cognito_edge_local.trace": "cognito_edge_local.launcher cognito_edge_local.origins cognito_edge_local.cloudfront"
+    " cognito_edge_local.web",
+    "infra": "cognito_edge_cdk.bundling infra.example",
+    "infra.example": "cognito_edge_cdk cognito_edge_cdk.bundling infra.deploy.node",
+    "infra.deploy": "cognito_edge_cdk.bundling",
+    "benchmarks": "cognito_edge cognito_edge_local.lambda_runtime infra.deploy.npm",
+}
+"""By folder: which other folders, or single modules of them, it imports. ``*`` stands for all folders below.
+
+``cognito_edge_local`` imports nothing of ``cognito_edge``: it is an independent witness of what the gateway signs.
+"""
+
+MAX_MODULES = 20
+"""A folder with more is hard to find one's way in. ``cognito_edge`` is flat: a request walks down it."""
 
 
-def own_imports(folder, *allowed):
-    """Return 'file imports module' for everything of this project beside *folder* itself and what is allowed."""
-    return [
-        (file.name, module)
-        for file in modules(folder)
-        for top, module, level in sorted(imports_of(file))
-        if level == 0 and top in OWN - {folder, "_environment", "cognito_edge_cli", *allowed}
-    ]
+def all_modules():
+    """Return the file of each module of ours, by the name under which it is imported."""
+    found = {}
+    for package, folder in PACKAGES.items():
+        for file in modules(folder):
+            parts = (package, *file.relative_to(ROOT / folder).with_suffix("").parts)
+            if parts[:2] != ("infra", "cognito_edge_cdk"):
+                found[".".join(parts).removesuffix(".__init__")] = file
+    return found
 
 
-def test_the_backend_stands_alone():
-    """What is deployed to the backend imports nothing of the rest of the project."""
-    assert modules("backend")
-    assert own_imports("backend") == []
+def folder_of(name, file):
+    return name if file.name == "__init__.py" else name.rpartition(".")[0]
 
 
-def test_only_the_policy_script_and_the_doctor_judge_with_the_edges_own_code():
-    """They answer what the gateway would do, and so ask the gateway; every other script stands alone."""
-    assert own_imports("scripts", "cognito_edge") == []
-    cli = ROOT / "scripts" / "cognito_edge_cli"
-    askers = {
-        file.relative_to(cli).parts[0]
-        for file in modules("scripts")
-        for top, _, _ in imports_of(file)
-        if top == "cognito_edge"
-    }
-    assert askers == {"policy", "doctor"}
+def import_graph():
+    """Return which of our modules each of our modules imports, types aside."""
+    known = all_modules()
+    graph = {}
+    for name, file in known.items():
+        graph[name] = set()
+        for _, module, level in imports_of(file, types=False):
+            base = folder_of(name, file).split(".")
+            full = ".".join([*base[: len(base) - level + 1], module]) if level else module
+            # "from package.module import name": the longest beginning that is a module of ours.
+            parts = full.split(".")
+            candidates = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+            graph[name] |= {next((each for each in candidates if each in known), name)} - {name}
+    return graph
+
+
+def test_every_folder_imports_only_what_it_may():
+    """The rooms of the house, and the doors between them."""
+    known, graph = all_modules(), import_graph()
+    found = set()
+    for name, imported in graph.items():
+        room = folder_of(name, known[name])
+        for other in imported:
+            theirs = folder_of(other, known[other])
+            allowed = MAY_IMPORT[room].split()
+            below = any(each.endswith(".*") and f"{theirs}.".startswith(each[:-1]) for each in allowed)
+            if theirs != room and theirs not in allowed and other not in allowed and not below:
+                found.add(f"{name} imports {other}")
+    assert found == set()
+    assert set(MAY_IMPORT) == {folder_of(name, file) for name, file in known.items()}
+
+
+def test_no_door_is_left_that_nothing_goes_through():
+    """What the table above allows is used."""
+    known, graph = all_modules(), import_graph()
+    for room, allowed in MAY_IMPORT.items():
+        imported = {each for name in graph if folder_of(name, known[name]) == room for each in graph[name]}
+        used = imported | {folder_of(each, known[each]) for each in imported}
+        assert [each for each in allowed.split() if not each.endswith(".*") and each not in used] == [], room
+
+
+def test_imports_run_in_no_circle():
+    """Each module can be read with only what it imports."""
+    remaining = {name: set(imported) for name, imported in import_graph().items()}
+    while leaves := [name for name, imported in remaining.items() if not imported & remaining.keys()]:
+        for name in leaves:
+            del remaining[name]
+    assert sorted(remaining) == []
+
+
+def test_no_folder_holds_more_modules_than_a_reader_can_overlook():
+    """But ``cognito_edge``, and the tests."""
+    counts = {}
+    for name, file in all_modules().items():
+        folder = folder_of(name, file)
+        counts[folder] = counts.get(folder, 0) + (file.name != "__init__.py")
+    assert {folder: count for folder, count in counts.items() if count > MAX_MODULES and folder != "cognito_edge"} == {}
 
 
 def required_by_scripts():
@@ -204,7 +255,7 @@ def required_by_scripts():
 
 @pytest.mark.parametrize("folder", ["edge", "infra", "backend", "local", "scripts"])
 def test_what_runs_imports_nothing_that_only_tests_have(folder):
-    """A first `make run` installs run.txt alone; Lambda's runtime client has a place of its own."""
+    """A first ``make run`` installs run.txt alone; Lambda's runtime client has a place of its own."""
     locked = {entry.name for entry in read_lock(ROOT / "requirements" / "run.txt", markers={})}
     provided = {
         module
@@ -214,7 +265,7 @@ def test_what_runs_imports_nothing_that_only_tests_have(folder):
     elsewhere = {("child.py", "awslambdaric")}
     wanted = [(file, top) for file in modules(folder) for top, _, level in imports_of(file, types=False) if not level]
     wanted += [(file, name) for file, names in required_by_scripts() for name in names]
-    known = STANDARD | OWN | provided | {"pip"}  # pip's own copy of a locked package
+    known = STANDARD | {*PACKAGES, "_environment"} | provided | {"pip"}  # pip's own copy of a locked package
     assert [(file.name, top) for file, top in wanted if top not in known and (file.name, top) not in elsewhere] == []
 
 
@@ -236,6 +287,6 @@ def test_every_module_says_in_its_first_line_what_it_is(folder):
 
 @pytest.mark.parametrize("folder", ["edge", "infra", "backend", "local", "scripts"])
 def test_no_module_shadows_the_standard_library_or_a_dependency(folder):
-    """File names such as token.py or http.py break whoever runs a script beside them. Nothing is run beside site.py."""
+    """File names such as token.py or http.py break scripts beside them. Nothing is run beside site.py."""
     taken = {*STANDARD, "jose", "pybase64", "boto3", "botocore", "requests", "hypothesis", "pytest"}
     assert [str(file) for file in modules(folder) if file.stem in taken - {"site"}] == []

@@ -1,78 +1,62 @@
-"""benchmarks/cost.py: the figures of docs/cost.md are what it computes, and what the page says of them holds."""
+"""docs/cost.md: its tables add up, every price has a page and a date, and the first paragraph says what the tables show."""
 
 import re
+from pathlib import Path
 
-import pytest
-
-from benchmarks import cost
-from benchmarks.cost import BEGIN, CHART, DOCUMENT, END, PRICES, SIZES, WAYS, Price
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "cost.md").read_text(encoding="utf-8")
 
 
-def total(way, requests, **options):
-    return sum(cost.cost(way, requests, **options).values())
+def table(heading):
+    """Return the rows of the table below a heading, by their first cell."""
+    section = PAGE.partition(f"### {heading}\n")[2].partition("\n### ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")][2:]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {row[0]: row[1:] for row in rows}
 
 
-def test_the_page_has_the_computed_tables():
-    """Whoever changes a price or an assumption runs `python -m benchmarks.cost --write`."""
-    computed = DOCUMENT.read_text("utf-8").partition(BEGIN)[2].partition(END)[0]
-    assert computed == cost.tables()
+def dollars(cell):
+    return float(re.search(r"\$([\d,.]+)", cell)[1].replace(",", ""))
 
 
-def test_the_chart_is_the_computed_one():
-    """One bar for each way and size."""
-    assert CHART.read_text("utf-8") == cost.draw()
-    labels = re.findall(r">([^<]+)</text>", cost.draw())
-    assert [labels.count(name) for name in WAYS.values()] == [len(SIZES)] * len(WAYS)
+def test_the_parts_of_a_million_requests_add_up():
+    """To the cent, but for rounding."""
+    rows = table("Per million requests, at list prices")
+    assert len(rows) == 4
+    for *parts, together in rows.values():
+        assert abs(sum(map(dollars, parts)) - dollars(together)) < 0.021
 
 
-@pytest.mark.parametrize(
-    ("amount", "dollars"), [(0, 0), (10, 0), (11, 2), (20, 20), (21, 21), (120, 120)], ids=lambda value: f"{value:g}"
-)
-def test_tiers_are_paid_each_at_its_own_rate(amount, dollars):
-    """Ten free, ten at two dollars, the rest at one; both sides of each boundary."""
-    assert Price("", ((10, 0.0), (20, 2.0), (float("inf"), 1.0)), "", "", "").of(amount) == dollars
+def test_a_million_requests_are_what_the_page_multiplies():
+    """The products in the text are the table's first row."""
+    text = PAGE.partition("So a million requests cost the gateway, in order, ")[2].partition(". Put")[0]
+    parts = [
+        sum(
+            float(amount.replace(",", "")) * float(price)
+            for amount, price in re.findall(r"([\d.,]+)[^\u00d7]*\u00d7 \$([\d.]+)", part)
+        )
+        for part in text.split(";")
+    ]
+    *shown, _ = table("Per million requests, at list prices")["this gateway"]
+    assert [f"${part:.2f}" for part in parts] == shown
 
 
-def test_without_the_free_allowance_the_first_unit_costs():
-    """List prices."""
-    assert Price("", ((10, 0.0), (float("inf"), 2.0)), "", "", "").of(1, free=False) == 2
-
-
-def test_a_million_requests_is_what_the_arithmetic_says():
-    """Done by hand once, from the list prices alone."""
-    parts = cost.cost("gateway", 1e6, free=False)
-    assert parts["front door"] == pytest.approx(1.00)
-    assert parts["edge function"] == pytest.approx(0.60 + 1e6 * 0.0038 * 0.5 * 0.00005001)
-    assert parts["its log"] == pytest.approx(0.8 * 0.50)
-    assert parts["transfer"] == pytest.approx(5 * 0.085 + 1 * 0.02)
-    assert parts["backend"] == pytest.approx(0.20 + 1e6 * 0.010 * 0.5 * 0.0000166667)
-    # A load balancer at a thousand million: gigabytes decide, not connections.
-    alb = cost.cost("alb", 1e9)["front door"]
-    assert alb == pytest.approx(730 * 0.0225 + 730 * 2 * 0.005 + 6_000 / 0.4 * 0.008)
-
-
-def test_what_the_page_says_first_is_so():
-    """Dearer than an HTTP API, cheaper than a REST API, dearer than a load balancer from fifteen million on."""
-    assert 1.0 < total("gateway", 1e6, free=False) - total("http", 1e6, free=False) < 1.2
-    assert 0.6 < total("gateway", 1e6, free=False) / total("rest", 1e6, free=False) < 0.7
-    assert total("gateway", 10e6) < min(total(way, 10e6) for way in ("http", "rest", "alb"))
-    assert total("gateway", 15e6) < total("alb", 15e6)
-    assert total("gateway", 20e6) > total("alb", 20e6)
-    users = PRICES["users"].of(SIZES[-1] / cost.TRAFFIC.requests_per_user)
-    assert users > max(total(way, SIZES[-1]) for way in WAYS)
+def test_the_first_paragraph_is_what_the_tables_show():
+    """A dollar more than an HTTP API, a third less than a REST API; the cheapest login at ten million, not at a thousand."""
+    million = {way: dollars(row[-1]) for way, row in table("Per million requests, at list prices").items()}
+    ours, http, rest = "this gateway", "HTTP API, JWT authorizer", "REST API, Cognito authorizer"
+    assert 0.9 < million[ours] - million[http] < 1.2
+    assert 0.6 < million[ours] / million[rest] < 0.7
+    month = {way: [dollars(cell) for cell in row] for way, row in table("Per month, at three sizes").items() if row[0]}
+    logins = (http, rest, "ALB, Cognito action")
+    assert month[ours][1] < min(month[way][1] for way in logins)
+    assert month[ours][2] > month["ALB, Cognito action"][2]
+    assert month["Cognito users, the same for all"][2] > max(month[way][2] for way in (ours, *logins))
 
 
 def test_every_price_names_its_page_and_its_date():
-    """And ends with a tier that has no end."""
-    for price in PRICES.values():
-        assert price.source.startswith("https://")
-        assert price.stated
-        assert price.tiers[-1][0] == float("inf")
-
-
-def test_printing_writes_nothing(capsys):
-    """Only --write does."""
-    before = DOCUMENT.stat().st_mtime_ns
-    assert cost.main([]) == 0
-    assert capsys.readouterr().out == cost.tables()
-    assert DOCUMENT.stat().st_mtime_ns == before
+    """Or says that the page has no date."""
+    rows = table("The prices")
+    assert len(rows) > 20
+    for _, _, page, stated in rows.values():
+        assert re.fullmatch(r"\[[\w.]+\]\(https://\S+\)", page)
+        assert re.fullmatch(r"2026(-\d\d){0,2}|undated", stated)
