@@ -1,8 +1,10 @@
 """Who may import whom: read from the source, so that no import hides behind a condition or a function."""
 
 import ast
+import copy
 import importlib.metadata
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,11 @@ def modules(folder):
     return sorted(path for path in (ROOT / folder).rglob("*.py") if "__pycache__" not in path.parts)
 
 
+@cache
+def tree_of(file):
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
 class WithoutTypes(ast.NodeTransformer):
     """Leaves out what only type checkers read."""
 
@@ -25,11 +32,12 @@ class WithoutTypes(ast.NodeTransformer):
         return None if getattr(node.test, "id", "") == "TYPE_CHECKING" else self.generic_visit(node)
 
 
+@cache
 def imports_of(file, *, types=True):
     """Return (top-level name, imported module, relative level) of every import in a file, wherever it stands."""
     found = set()
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    for node in ast.walk(tree if types else WithoutTypes().visit(tree)):
+    tree = tree_of(file)
+    for node in ast.walk(tree if types else WithoutTypes().visit(copy.deepcopy(tree))):
         if isinstance(node, ast.Import):
             found |= {(alias.name.partition(".")[0], alias.name, 0) for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -93,7 +101,7 @@ def test_no_judging_module_reads_the_clock():
     """``now`` is an argument: the handler reads the time once; other modules only measure durations."""
     calls = []
     for file in modules("edge"):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(file)):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
                 called = f"{node.value.id}.{node.attr}"
                 if called in ("time.time", "datetime.now", "datetime.utcnow", "datetime.today", "time.time_ns"):
@@ -105,7 +113,7 @@ def test_only_verify_makes_verified_claims():
     """Trust is visible: one place constructs VerifiedClaims, and one place calls it."""
     makers, callers = [], []
     for file in modules("edge"):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(file)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 makers += [file.name] * (node.func.id == "VerifiedClaims")
                 callers += [file.name] * (node.func.id == "check_claims")
@@ -118,7 +126,7 @@ def test_the_edge_executes_no_text():
     assert [
         (file.name, node.func.id)
         for file in modules("edge")
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for node in ast.walk(tree_of(file))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names
     ] == []
 
@@ -168,6 +176,7 @@ MAX_MODULES = 20
 """A folder with more is hard to find one's way in. ``cognito_edge`` is flat: a request walks down it."""
 
 
+@cache
 def all_modules():
     """Return the file of each module of ours, by the name under which it is imported."""
     found = {}
@@ -183,6 +192,7 @@ def folder_of(name, file):
     return name if file.name == "__init__.py" else name.rpartition(".")[0]
 
 
+@cache
 def import_graph():
     """Return which of our modules each of our modules imports, types aside."""
     known = all_modules()
@@ -247,25 +257,32 @@ def required_by_scripts():
     return [
         (file, ast.literal_eval(keyword.value))
         for file in modules("scripts")
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for node in ast.walk(tree_of(file))
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "start"
         for keyword in node.keywords
     ]
 
 
-@pytest.mark.parametrize("folder", ["edge", "infra", "backend", "local", "scripts"])
-def test_what_runs_imports_nothing_that_only_tests_have(folder):
-    """A first ``make run`` installs run.txt alone; Lambda's runtime client has a place of its own."""
+@cache
+def provided_by_the_lock():
+    """Return the modules that a first ``make run`` installs."""
     locked = {entry.name for entry in read_lock(ROOT / "requirements" / "run.txt", markers={})}
-    provided = {
+    return {
         module
         for module, distributions in importlib.metadata.packages_distributions().items()
         if locked & {canonicalize_name(name) for name in distributions}
     }
+
+
+@pytest.mark.parametrize("folder", ["edge", "infra", "backend", "local", "scripts"])
+def test_what_runs_imports_nothing_that_only_tests_have(folder):
+    """A first ``make run`` installs run.txt alone; Lambda's runtime client has a place of its own."""
     elsewhere = {("child.py", "awslambdaric")}
     wanted = [(file, top) for file in modules(folder) for top, _, level in imports_of(file, types=False) if not level]
     wanted += [(file, name) for file, names in required_by_scripts() for name in names]
-    known = STANDARD | {*PACKAGES, "_environment"} | provided | {"pip"}  # pip's own copy of a locked package
+    known = (
+        STANDARD | {*PACKAGES, "_environment"} | provided_by_the_lock() | {"pip"}
+    )  # pip's own copy of a locked package
     assert [(file.name, top) for file, top in wanted if top not in known and (file.name, top) not in elsewhere] == []
 
 
@@ -280,7 +297,7 @@ def test_the_backends_identity_reader_needs_the_standard_library_alone():
 def test_every_module_says_in_its_first_line_what_it_is(folder):
     """A reader who believes the first docstring line can skip the module."""
     for file in modules(folder):
-        docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
+        docstring = ast.get_docstring(tree_of(file))
         assert docstring, file
         assert 15 <= len(docstring.splitlines()[0]) <= 120, file
 

@@ -55,9 +55,8 @@ def naive_reasons(policy: dict | None, ask: Ask) -> frozenset[str]:
     return policy_oracle.reasons(policy, ask, pool=NAIVE_POOL, now=NOW)
 
 
-def disagreement(system: System, policy: dict | None, ask: Ask) -> str | None:
-    """Say how the edge and the naive reading differ about one request, or None."""
-    reasons = naive_reasons(policy, ask)
+def disagreement(system: System, ask: Ask, reasons: frozenset[str]) -> str | None:
+    """Say how the edge and the naive reading, which has these reasons, differ about one request, or None."""
     got = outcome(system, ask)
     if got == ("allowed" if not reasons else got) and (not reasons or got in reasons):
         return None
