@@ -128,9 +128,8 @@ class Request:
         """
         request = self._request
         headers = request["headers"]
-        for name in headers.keys() - _KEPT:
-            if is_dropped(name):
-                del headers[name]
+        for name in [name for name in headers if name not in _KEPT and is_dropped(name)]:
+            del headers[name]
         headers["host"] = [{"key": "host", "value": self.origin_domain}]
         headers["x-forwarded-host"] = [{"key": "x-forwarded-host", "value": host}]
         for name, value in added:

@@ -10,7 +10,7 @@ from time import perf_counter
 
 from .text import iso8601_ms
 
-_ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 # The longest path and the longest reason that a line repeats, in characters.
 MAX_PATH = 512
