@@ -11,7 +11,6 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-_BYTECODE = "COGNITO_EDGE_BYTECODE"
 """An environment variable with the values of ``python -m infra.bundle --bytecode``."""
 
 _FILES = {
@@ -51,13 +50,13 @@ def _pack_edge(archive: Path) -> None:
     from cognito_edge_cdk.bundling.recipe import edge_recipe  # noqa: PLC0415
     from cognito_edge_cdk.bundling.wheelhouse import WheelhouseError, download  # noqa: PLC0415
 
-    choice = os.environ.get(_BYTECODE, "auto")
+    choice = os.environ.get("COGNITO_EDGE_BYTECODE", "auto")
     try:
         recipe = edge_recipe(None, bytecode=choice)
         if recipe.bytecode is None and choice != "none":
             raise BundleError(
                 "building the wheel needs a CPython 3.13, which compiles the edge function for Lambda. Put a python3.13 on "
-                f"the PATH, or its path into {_BYTECODE}; {_BYTECODE}=none leaves the bytecode out: slower cold starts"
+                "the PATH, or its path into COGNITO_EDGE_BYTECODE; COGNITO_EDGE_BYTECODE=none leaves the bytecode out: slower cold starts"
             )
         download(recipe.lock, target_=recipe.target, wheelhouse=recipe.wheelhouse)
         folder = archive.with_name("edge")

@@ -4,6 +4,7 @@ Every plausible reading of SigV4 maps it to the same string, so that no server b
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from .errors import MalformedUrlError
@@ -14,6 +15,9 @@ from .text import excerpt
 # "URI + query string" of an edge function's answer: fewer than 8,192 characters. CloudFront: restrictions on all edge
 # functions. Whether "?" counts is not said, so it does here.
 MAX_TARGET_CHARACTERS = 8_191
+
+# Anyone may ask for any path, so only short ones are remembered.
+MAX_REMEMBERED_CHARACTERS = 128
 
 
 class Target(NamedTuple):
@@ -41,10 +45,18 @@ def canonical_target(uri: str, querystring: str) -> Target:
         MalformedUrlError: The URL cannot be read; the message says which part, where and why.
         AmbiguousPathError: Servers could read the path in dangerously different ways.
     """
+    if not querystring and len(uri) <= MAX_REMEMBERED_CHARACTERS and PLAIN_PATH.fullmatch(uri):
+        return _plain_target(uri)
     query = canonical_query(querystring)
     path = canonical_path(uri)
     check_length(path, query)
     return Target(path, query, plausible_readings(path))
+
+
+@lru_cache(maxsize=256)
+def _plain_target(path: str) -> Target:
+    """Return the target of a path that is canonical already. Most requests ask for one that was asked for lately."""
+    return Target(path, "", plausible_readings(path))
 
 
 # A query that is canonical already and escapes nothing.

@@ -35,7 +35,7 @@ def iso8601(seconds: float) -> str:
     >>> iso8601(1_700_000_000)
     '2023-11-14T22:13:20Z'
     """
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(seconds)))
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def iso8601_ms(seconds: float) -> str:
@@ -44,4 +44,4 @@ def iso8601_ms(seconds: float) -> str:
     >>> iso8601_ms(1_700_000_000.25)
     '2023-11-14T22:13:20.250Z'
     """
-    return f"{iso8601(seconds)[:-1]}.{int(seconds * 1000) % 1000:03d}Z"
+    return time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(seconds)) + f"{int(seconds * 1000) % 1000:03d}Z"
