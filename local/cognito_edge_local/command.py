@@ -36,7 +36,11 @@ def _host_names(_context: click.Context, _option: click.Parameter, given: tuple[
     return names
 
 
-@click.command("local", epilog="Example: python -m local --port 9000 --login-port 9001 --signing oac")
+@click.command(
+    "local",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: python -m local --port 9000 --login-port 9001 --signing oac",
+)
 @_port("--port", 8080, "the gateway; 0 takes any free port, here and below")
 @_port("--login-port", 8081, "the sign-in front (the hosted UI)")
 @_port("--emulator-port", 4566, "the AWS emulator")
