@@ -5,11 +5,11 @@ from pathlib import Path
 
 from cognito_edge_local.emulator import process as emulator
 from cognito_edge_local.launcher import ports
-from cognito_edge_local.launcher.build import PROJECT
+from cognito_edge_local.launcher.places import CHECKOUT
 
 from tests.local.loop_thread import LoopThread
 
-PYTHON = PROJECT / ".venv-emulator" / "bin" / "python"
+PYTHON = CHECKOUT / ".venv-emulator" / "bin" / "python"
 BY_PUBLIC_KEY = "AWS4-HMAC-SHA256 Credential=test/20261130/us-east-1/{}/aws4_request, SignedHeaders=host, Signature=0"
 """What a caller can write without any secret: ministack does not check root's signature. ``{}`` is the service."""
 

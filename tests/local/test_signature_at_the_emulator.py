@@ -13,7 +13,7 @@ import zipfile
 import boto3
 import pytest
 from cognito_edge.sigv4 import Credentials
-from cognito_edge_local.launcher.build import PROJECT
+from cognito_edge_local.launcher.places import CHECKOUT
 
 from tests.support.events import headers_of, is_forwarded, make_event
 from tests.support.gateways import make_offline_system, make_settings
@@ -37,7 +37,7 @@ def running_ministack(folder):
         "AUTH": "true",
         "IOT_MTLS_ENABLED": "0",
     }
-    command = [str(PROJECT / ".venv-emulator" / "bin" / "python"), "-m", "ministack"]
+    command = [str(CHECKOUT / ".venv-emulator" / "bin" / "python"), "-m", "ministack"]
     with (
         (folder / "log").open("wb") as log,
         subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT) as process,

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from cognito_edge_local.launcher import build, processes
+from cognito_edge_local.launcher.places import CHECKOUT
 
 from . import running_system
 
@@ -104,12 +105,12 @@ async def _synthesised() -> Path:
     digest = hashlib.sha256(build.inputs_digest().encode())
     for file in (Path(__file__), _MCP_FUNCTION):
         digest.update(file.read_bytes())
-    cache = build.PROJECT / ".local" / "cache"
+    cache = CHECKOUT / ".local" / "cache"
 
     async def make(output: Path) -> None:
         argv = [sys.executable, "-m", "tests.support.own_stack", str(output)]
         log = cache / "own-stack.log"
-        await processes.run("synth", argv, environment=build._environment(), log=log, cwd=build.PROJECT)
+        await processes.run("synth", argv, environment=build._environment(), log=log, cwd=CHECKOUT)
 
     return (await build._cached(cache, "own-stack", digest.hexdigest()[:32], make)).folder
 
@@ -136,7 +137,7 @@ def _synthesise(output: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         code = Path(scratch)
         shutil.copy(_MCP_FUNCTION, code)
-        shutil.copytree(build.PROJECT / "backend", code / "backend", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(CHECKOUT / "backend", code / "backend", ignore=shutil.ignore_patterns("__pycache__"))
         mcp = lambda_.Function(
             stack,
             "Mcp",

@@ -21,7 +21,6 @@ from types import MappingProxyType
 from . import places, processes
 from .state_folder import close_to_others, make_private_folder
 
-PROJECT = places.CHECKOUT
 _INPUT_FOLDERS = ("backend", "edge", "infra")
 _INPUT_FILES = ("cdk.json",)
 _INPUT_PATTERNS = ("requirements/*.txt",)
