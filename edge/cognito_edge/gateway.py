@@ -23,7 +23,7 @@ from .errors import (
 from .identity import NO_IDENTITY, Identity
 from .jwks import KeySet
 from .key_store import KeyStore
-from .log import MAX_PATH, MAX_REASON, RequestLog, failed_refresh, hash_of, write
+from .log import MAX_PATH, MAX_REASON, RequestLog, failed_refresh, write
 from .parameters import Configuration, Pool
 from .payload import payload_hash
 from .refreshed_value import RefreshedValue
@@ -82,7 +82,7 @@ class Gateway:
             event: CloudFront's origin-request event; its request is changed in place.
             now: Seconds since the epoch: the one time by which this request is judged.
         """
-        log = RequestLog()
+        log = RequestLog(now)
         request: Request | None = None
         configuration: Configuration | None = None
         deadline = monotonic() + KEYS_BY_S
@@ -98,7 +98,7 @@ class Gateway:
             failed = GatewayError("The gateway failed.", internal=f"{type(error).__name__} at {_place(error)}")
             answer = self._refuse(failed, request, configuration, log)
         with contextlib.suppress(Exception):  # a line that cannot be written never stops a request
-            self._log(log.line(now))
+            self._log(log.line())
         return answer
 
     def _answer(
@@ -185,7 +185,7 @@ class Gateway:
         """
         token = bearer_token(request.header_values("authorization"), self._settings.max_token_bytes)
         caller = self._tokens.verify(token, configuration, now, deadline=deadline, log=log)
-        log.facts |= {"client_id": caller.claims.client_id, "sub_hash": hash_of(caller.claims.sub)}
+        log.facts |= {"client_id": caller.claims.client_id, "sub_hash": caller.user}
         check_cut_off(caller.claims, configuration.policy.cut_off)
         return caller
 

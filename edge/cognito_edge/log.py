@@ -6,11 +6,11 @@ Never a token, a signature, a key, a body or a query string; a user only by a ha
 import hashlib
 import json
 import sys
-from time import perf_counter
+from time import perf_counter_ns
 
 from .text import iso8601_ms
 
-_ENCODER = json.JSONEncoder(separators=(",", ":"))
+_ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 
 # The longest path and the longest reason that a line repeats, in characters.
 MAX_PATH = 512
@@ -26,27 +26,28 @@ class RequestLog:
             token (``tokens``) was verified before ("hit") or just now ("miss").
     """
 
-    __slots__ = ("_last", "_milliseconds", "cache", "facts")
+    __slots__ = ("_last_ns", "_milliseconds", "cache", "facts")
 
-    def __init__(self) -> None:
-        self.facts: dict[str, object] = {}
-        self.cache: dict[str, str] = {}
-        self._milliseconds: dict[str, float] = {}
-        self._last = perf_counter()
-
-    def step(self, name: str) -> None:
-        """Note that a step has ended, and how long it took since the one before."""
-        now = perf_counter()
-        self._milliseconds[name] = round((now - self._last) * 1000, 3)
-        self._last = now
-
-    def line(self, now: float) -> str:
-        """Write the line.
+    def __init__(self, now: float) -> None:
+        """Begin a line.
 
         Args:
             now: When the request came, seconds since the epoch.
         """
-        return _ENCODER.encode({"time": iso8601_ms(now), **self.facts, "ms": self._milliseconds, "cache": self.cache})
+        self.facts: dict[str, object] = {"time": iso8601_ms(now)}
+        self.cache: dict[str, str] = {}
+        self._milliseconds: dict[str, float] = {}
+        self._last_ns = perf_counter_ns()
+
+    def step(self, name: str) -> None:
+        """Note that a step has ended, and how long it took since the one before."""
+        now_ns = perf_counter_ns()
+        self._milliseconds[name] = (now_ns - self._last_ns) // 1000 / 1000
+        self._last_ns = now_ns
+
+    def line(self) -> str:
+        """Write the line."""
+        return _ENCODER.encode({**self.facts, "ms": self._milliseconds, "cache": self.cache})
 
 
 def failed_refresh(what: str, reason: str, now: float) -> str:

@@ -24,6 +24,7 @@ class VerifiedToken(NamedTuple):
         pool: Whose key signed it.
         keys: The key set that held that key.
         identity: What is stated to the backend.
+        user: What stands for the user in the log.
     """
 
     claims: VerifiedClaims
@@ -31,6 +32,7 @@ class VerifiedToken(NamedTuple):
     pool: Pool
     keys: KeySet
     identity: Identity
+    user: str
 
 
 class TokenCache:

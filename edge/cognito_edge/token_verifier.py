@@ -4,7 +4,7 @@ from .claims import check_time
 from .identity import identity_of
 from .jws import parse_compact
 from .key_store import KeyStore
-from .log import RequestLog
+from .log import RequestLog, hash_of
 from .parameters import Configuration
 from .settings import Settings
 from .token_cache import TokenCache, VerifiedToken, digest_of
@@ -68,4 +68,4 @@ class TokenVerifier:
         log.step("keys")
         leeway_s = configuration.policy.leeway_s
         claims = verify(unverified, pool, keys, resource=self._resource, leeway_s=leeway_s, now=now)
-        return VerifiedToken(claims, configuration, pool, keys, identity_of(claims))
+        return VerifiedToken(claims, configuration, pool, keys, identity_of(claims), hash_of(claims.sub))

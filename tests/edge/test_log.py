@@ -262,9 +262,9 @@ def test_a_log_that_cannot_be_written_stops_no_request(aws, monkeypatch, error):
 @given(st.text(max_size=20), st.text(max_size=20), st.text(max_size=20), st.text(max_size=20))
 def test_any_text_makes_one_line_of_json(request_id, path, rule, reason):
     """Whatever the fields hold, a line is one printable line, and reads back as it was."""
-    log = RequestLog()
+    log = RequestLog(NOW)
     log.facts |= {"request_id": request_id, "path": path, "rule": rule, "reason": reason}
-    line = log.line(NOW)
+    line = log.line()
     assert line.isascii()
     assert line.isprintable()
     entry = json.loads(line)

@@ -26,7 +26,7 @@ POOL = Pool()
 
 def entry(name):
     """Make an entry; the cache looks at none of its fields."""
-    return VerifiedToken(claims=name, configuration=None, pool=None, keys=None, identity=None)
+    return VerifiedToken(claims=name, configuration=None, pool=None, keys=None, identity=None, user="")
 
 
 def keys_of(cache):
