@@ -1,5 +1,6 @@
 """Installations as ``make`` does them, in a small project with its own index: whole, never newer, and reported if not."""
 
+import compileall
 import ensurepip
 import importlib.metadata
 import os
@@ -71,6 +72,7 @@ def python_that_brings(pip, folder):
         (folder / "lib" / library.name).symlink_to(library)
     brings = folder / Path(sysconfig.get_path("stdlib")).relative_to(sys.base_prefix) / "ensurepip"
     brings.mkdir()
+    compileall.compile_dir(PIPS / pip, quiet=2)  # once, rather than in each environment that gets a copy
     (brings / "__init__.py").touch()
     (brings / "__main__.py").write_text(
         "import shutil, sysconfig\n"
