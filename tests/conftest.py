@@ -19,24 +19,25 @@ hypothesis.settings.load_profile("unhurried")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# A run is as long as its longest worker, so that no worker may meet a long file at the very end. These take ten seconds and
-# more, longest first; all other files come after them.
+# A run is as long as its longest worker, so that no worker may meet a long file at the very end: these take ten seconds and
+# more, and all other files come after them. Those that mostly wait come early, so that they wait while others compute.
 LONG_FILES = (
+    "e2e/test_faults.py",  # waits
     "infra/test_install.py",
     "local/test_stack.py",
+    "e2e/test_policy_live.py",  # waits
     "infra/test_cdk_cli.py",
     "infra/test_wheel.py",
-    "e2e/test_faults.py",
+    "cli/test_get_token.py",  # waits
+    "e2e/test_doctor.py",  # waits
     "infra/test_variants.py",
-    "e2e/test_policy_live.py",
     "web/test_page.py",
+    "edge/test_gateway_faults.py",  # waits
     "edge/test_signature_properties.py",
-    "cli/test_get_token.py",
     "infra/test_refusals.py",
+    "e2e/test_browser_fetch.py",
     "web/test_looks.py",
     "edge/test_target.py",
-    "e2e/test_doctor.py",
-    "e2e/test_browser_fetch.py",
     "local/test_other_users.py",
     "local/test_get_token_with_emulator.py",
     "cli/test_policy_script.py",
@@ -48,7 +49,6 @@ LONG_FILES = (
     "edge/test_policy.py",
     "local/test_runtime.py",
     "infra/test_app.py",
-    "edge/test_gateway_faults.py",
     "e2e/test_mcp_client.py",
     "e2e/test_web.py",
 )

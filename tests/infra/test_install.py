@@ -154,8 +154,9 @@ class Project:
         (folder / "backend.py").write_text(BACKEND)
         (folder / "requirements").mkdir()
         (folder / "tests" / "fuzz").mkdir(parents=True)
-        for name in ("policy", "target", "token", "event", "jwks", "answer"):
-            (folder / "tests" / "fuzz" / f"fuzz_{name}.py").write_text(SHOWS_WHAT_IS_THERE)
+        for name in ("policy", "target", "token", "event", "jwks"):
+            (folder / "tests" / "fuzz" / f"fuzz_{name}.py").touch()
+        (folder / "tests" / "fuzz" / "fuzz_answer.py").write_text(SHOWS_WHAT_IS_THERE)  # the last one
 
     def lock(self, name, *wheels):
         make_lock(self.folder / "requirements" / f"{name}.txt", *wheels)
