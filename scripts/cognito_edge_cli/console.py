@@ -11,10 +11,10 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 import click
-import requests
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -103,6 +103,11 @@ def answer_json(text: str) -> None:
     print(printable_json(text), flush=True)
 
 
+def has_colours() -> bool:
+    """Say whether an answer may be coloured: a terminal shows it, and the person did not say no (https://no-color.org)."""
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+
 def as_typed(text: str) -> str:
     """Return a text with our commands as this person types them.
 
@@ -121,8 +126,14 @@ class Command(click.Command):
     """A command whose examples (``epilog``) stay as they are written, and whose usage errors all name it."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse; click itself does not say whose option lacks its value."""
+        """Parse; click itself does not say whose option lacks its value, and takes the name of the next one for it."""
+        options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
+        names = {name for each in options for name in (*each.opts, *each.secondary_opts)}
+        take_a_value = {name for each in options if not each.is_flag for name in each.opts}
         try:
+            for name, following in pairwise(takewhile(lambda each: each != "--", args)):
+                if name in take_a_value and following.partition("=")[0] in names:
+                    raise click.UsageError(f"{name}: expected a value before {following.partition('=')[0]}.")
             return super().parse_args(ctx, args)
         except click.UsageError as error:
             error.ctx = error.ctx or ctx
@@ -184,9 +195,6 @@ def run(work: Callable[[], int | None]) -> int:
         say(f"error: AWS refused {error.operation_name}: {aws_message(error)}")
     except BotoCoreError as error:
         say(f"error: {error}")
-    except requests.RequestException as error:
-        where = error.request.url.partition("?")[0] if error.request is not None and error.request.url else "the server"
-        say(f"error: no answer from {where} ({type(error).__name__}). For --local, is `make run` still running?")
     return EXIT_FAILED
 
 
@@ -236,8 +244,15 @@ class Questions:
     password, a code) are the next ones.
     """
 
-    def __init__(self, *, from_stdin: bool) -> None:
+    def __init__(self, *, from_stdin: bool, instead: str = "Give it on standard input with --password-stdin.") -> None:
+        """Ask nothing yet.
+
+        Args:
+            from_stdin: Whether the answers come from standard input.
+            instead: What to do where there is no terminal to ask at.
+        """
         self.from_stdin = from_stdin
+        self._instead = instead
 
     def secret(self, prompt: str) -> str:
         """Return the answer to *prompt*, typed without an echo.
@@ -247,7 +262,7 @@ class Questions:
         """
         if self.from_stdin:
             return self._line(prompt)
-        _need_terminal(prompt)
+        self._need_terminal(prompt)
         return _not_empty(getpass.getpass(f"{printable(prompt)}: "), prompt)
 
     def new_secret(self, prompt: str) -> str:
@@ -273,7 +288,7 @@ class Questions:
         """
         if self.from_stdin:
             return self._line(prompt)
-        _need_terminal(prompt)
+        self._need_terminal(prompt)
         # Not input(): it writes its prompt to standard output, which is where the token goes.
         with open("/dev/tty", "r+b", buffering=0) as terminal:  # noqa: PTH123 - Path.open refuses unbuffered r+b
             terminal.write(f"{printable(prompt)}: ".encode())
@@ -284,6 +299,10 @@ class Questions:
                     break
                 typed += piece
         return _not_empty(typed.decode(errors="replace").strip(), prompt)
+
+    def _need_terminal(self, prompt: str) -> None:
+        if not has_terminal():
+            raise ScriptError(f"{prompt}: there is no terminal to ask at. {self._instead}")
 
     @staticmethod
     def _line(prompt: str) -> str:
@@ -298,11 +317,6 @@ def has_terminal() -> bool:
     except OSError:
         return False
     return True
-
-
-def _need_terminal(prompt: str) -> None:
-    if not has_terminal():
-        raise ScriptError(f"{prompt}: there is no terminal to ask at. Give it on standard input with --password-stdin.")
 
 
 def _not_empty(text: str, prompt: str) -> str:

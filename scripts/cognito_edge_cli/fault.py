@@ -1,6 +1,7 @@
 """Break something of the running local system on purpose: keys, SSM, policy, credentials, clock; and mend it again."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,9 +68,15 @@ for _name, _values in KNOBS.items():
     _add_knob(_name, _values)
 
 
+def _finite(_context: click.Context, _parameter: click.Parameter, seconds: float) -> float:
+    if not math.isfinite(seconds):
+        raise click.BadParameter(f"expected a number of seconds, not {seconds}")
+    return seconds
+
+
 # A negative number is no option.
 @fault.command("clock", context_settings={"ignore_unknown_options": True})
-@click.argument("seconds", type=float)
+@click.argument("seconds", type=float, callback=_finite)
 def _clock(seconds: float) -> None:
     """SECONDS by which the edge's clock is fast (+) or slow (-)."""
     _turn({"clock": seconds})
@@ -101,7 +108,12 @@ def _call(changes: Mapping[str, object] | None) -> dict[str, Any]:
     with requests.Session() as session:
         session.trust_env = False  # no proxy gets the secret
         method = "GET" if changes is None else "POST"
-        found = session.request(method, url, json=changes, headers=headers, timeout=_TIMEOUT_S, allow_redirects=False)
+        try:
+            found = session.request(
+                method, url, json=changes, headers=headers, timeout=_TIMEOUT_S, allow_redirects=False
+            )
+        except requests.RequestException as error:
+            raise ScriptError(f"no answer from {url} ({type(error).__name__}). Is `make run` still running?") from None
     try:
         document = found.json()
     except ValueError:

@@ -248,6 +248,19 @@ def client(stack: Stack, service: str, region: str, **config: Any) -> Any:
     return session.client(service, endpoint_url=stack.aws_endpoint_url, config=local)
 
 
+def keys_url(stack: Stack, user_pool_id: str, issuer: str) -> str:
+    """Return where a pool publishes its keys; an emulator on this machine issues in AWS's name, with its own keys.
+
+    Args:
+        stack: Which AWS, or which emulator.
+        user_pool_id: The pool's id.
+        issuer: One of the pool's issuers.
+    """
+    endpoint = stack.aws_endpoint_url or sign_in_client(stack).meta.endpoint_url
+    base = f"{endpoint.rstrip('/')}/{user_pool_id}" if is_loopback(endpoint) else issuer
+    return f"{base}/.well-known/jwks.json"
+
+
 def _local(path: Path) -> Stack:
     try:
         outputs = json.loads(path.read_bytes())

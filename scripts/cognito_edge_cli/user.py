@@ -51,15 +51,15 @@ class UserPool:
         self._client: CognitoIdentityProviderClient = admin_client(stack)
 
     @contextlib.contextmanager
-    def naming(self, name: str) -> Iterator[None]:
-        """Turn AWS's "not found" into one that names the user, and what lists them."""
+    def naming(self, name: str, also: str = "") -> Iterator[None]:
+        """Turn AWS's "not found" into one that names the user, and what lists them; *also* is one more sentence."""
         try:
             yield
         except ClientError as error:
             if aws_code(error) != "UserNotFoundException":
                 raise
             raise ScriptError(
-                f"There is no user {name} in {self.stack.name}'s pool. See `cognito-edge user list`."
+                f"There is no user {name} in {self.stack.name}'s pool. See `cognito-edge user list`. {also}".rstrip()
             ) from None
 
     def create(self, name: str, *, email: str | None, email_verified: bool, password: str, permanent: bool) -> str:
@@ -311,7 +311,9 @@ def _delete(name: str, *, yes: bool, system: Choice) -> None:
     with pool.naming(name):
         subject = pool.subject(name)
         if not yes:
-            typed = Questions(from_stdin=False).text(f"This cannot be undone. Type {name} to delete them")
+            typed = Questions(from_stdin=False, instead="Add --yes if it is meant.").text(
+                f"This cannot be undone. Type {name} to delete them"
+            )
             if typed != name:
                 raise ScriptError(f"Nothing was deleted: expected {name}, got {typed!r}.")
         # Disabled first, so that refresh tokens end with the user under every reading of AWS's documentation.

@@ -347,3 +347,41 @@ def test_without_a_checkout_the_state_is_in_the_current_folder_and_the_codes_are
 def test_the_entry_point_is_the_same_command():
     """What pip installs, and what the launchers start."""
     assert command_line.cli.list_commands(None) == COMMANDS
+
+
+# --- options ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["token", "--scope", "--no-cache", "--browser"], "--scope: expected a value before --no-cache."),
+        (["token", "--username", "--local"], "--username: expected a value before --local."),
+        (["policy", "cut-off", "--sub", "--yes", "--local"], "--sub: expected a value before --yes."),
+        (
+            ["policy", "test", "GET", "/", "--token-file", "--claims=x"],
+            "--token-file: expected a value before --claims.",
+        ),
+        (["logs", "--code", "-f"], "--code: expected a value before -f."),
+    ],
+    ids=" ".join,
+)
+def test_the_name_of_an_option_is_no_value_of_the_one_before(argv, said, capsys):
+    """Click would take it; a user named ``--local`` would be asked for on AWS, and ``--no-cache`` be without effect."""
+    assert main(argv) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["-kV3rQ" + "x" * 48 + "==", "--", "-"], ids=["request-id", "dashes", "dash"])
+def test_any_other_value_may_begin_with_a_dash(value, monkeypatch, tmp_path, capsys):
+    """One of CloudFront's request ids in 64 does."""
+    monkeypatch.setattr(stacks, "LOCAL_FOLDER", tmp_path)
+    assert main(["logs", "--local", "--request-id", value]) == 1
+    assert "no local system has run there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-inf"])
+def test_a_clock_takes_seconds_that_exist(seconds, capsys):
+    """JSON has no word for the others."""
+    assert main(["fault", "clock", seconds]) == 2
+    assert "expected a number of seconds" in capsys.readouterr().err

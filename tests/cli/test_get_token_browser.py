@@ -12,10 +12,10 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 import requests
-from cognito_edge_cli import stack
+from cognito_edge_cli import exchange, stack
 from cognito_edge_cli.console import ScriptError
 from cognito_edge_cli.main import main
-from cognito_edge_cli.sign_in import callback, exchange, hosted_ui, token_cache
+from cognito_edge_cli.sign_in import callback, hosted_ui, token_cache
 from cognito_edge_cli.sign_in.token_cache import unverified_claims
 
 from tests.support.fake_cognito import USERNAME, FakeBrowser, FakeCognito

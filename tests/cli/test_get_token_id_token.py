@@ -6,9 +6,9 @@ import json
 
 import pytest
 from cognito_edge_cli.console import ScriptError
-from cognito_edge_cli.sign_in.id_token import keys_url, published_keys, validate
+from cognito_edge_cli.sign_in.id_token import published_keys, validate
 from cognito_edge_cli.sign_in.token_cache import Tokens
-from cognito_edge_cli.stack import Stack
+from cognito_edge_cli.stack import Stack, keys_url
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding
 
@@ -187,7 +187,7 @@ def test_other_keys_and_missing_members_do_no_harm(stack, more):
 @pytest.mark.parametrize("issuer", [POOL.issuer, UPDATED_ISSUER])
 def test_keys_of_a_deployed_pool_are_its_issuers(stack, issuer):
     """Whichever of its two names the pool goes by."""
-    assert keys_url(stack, issuer) == f"{issuer}/.well-known/jwks.json"
+    assert keys_url(stack, POOL_ID, issuer) == f"{issuer}/.well-known/jwks.json"
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_keys_of_a_deployed_pool_are_its_issuers(stack, issuer):
 def test_only_an_emulator_on_this_machine_has_keys_of_its_own(stack, monkeypatch, endpoint, base):
     """An endpoint elsewhere, a VPC's for instance, passes calls on; the issuer's keys stay the issuer's."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", endpoint)
-    assert keys_url(stack, POOL.issuer) == f"{base}/.well-known/jwks.json"
+    assert keys_url(stack, POOL_ID, POOL.issuer) == f"{base}/.well-known/jwks.json"
 
 
 @pytest.mark.parametrize("issuer", ["https://example.com", "http://127.0.0.1:1", [POOL.issuer], None])

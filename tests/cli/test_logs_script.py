@@ -9,9 +9,9 @@ import sys
 import time
 from datetime import UTC, datetime
 
+import click
 import pytest
 from cognito_edge_cli import stack
-from cognito_edge_cli.console import ScriptError
 from cognito_edge_cli.logs.cloudwatch import EdgeLogs, Reading, all_regions
 from cognito_edge_cli.logs.lines import Line, Merged, Seen, Selection, moment_ms, parse
 from cognito_edge_cli.logs.local import LogFile, trace_of
@@ -134,7 +134,7 @@ def test_only_the_gateways_own_lines_have_fields(text, ours):
 @pytest.mark.parametrize("text", ["soon", "15", "m15", "1w", "-5m", "2026-13-01", "99999999m", ""])
 def test_what_is_no_time_is_told(text):
     """With the forms that are."""
-    with pytest.raises(ScriptError, match="15m, 2h or 3d"):
+    with pytest.raises(click.BadParameter, match="15m, 2h or 3d"):
         moment_ms(text, NOW)
 
 
@@ -428,6 +428,8 @@ def test_following_shows_each_new_line_once_and_finds_new_regions(aws):
         ["--local", "--region", "eu-west-1"],
         ["--page"],
         ["--limit", "-1"],
+        ["--since", "soon"],
+        ["--since", "1h", "--until", "2h"],
         ["--request-id", 'a"b'],
         ["--request-id", "--local"],
         ["--request-id"],

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from cognito_edge_cli import console
 from cognito_edge_cli import stack as stacks
 from cognito_edge_cli.console import Questions
 from cognito_edge_cli.main import main
-from cognito_edge_cli.policy import change
 from cognito_edge_cli.policy.check import Ids, Severity, check
 from cognito_edge_cli.policy.located_json import JsonError, locate, parse_place
 
@@ -41,7 +41,7 @@ def run(stack, monkeypatch, tmp_path, capsys):
     """Run the script against a local system: (exit status, stdout, stderr)."""
     (tmp_path / "outputs.json").write_text(json.dumps(stack.outputs))
     monkeypatch.setattr(stacks, "LOCAL_FOLDER", tmp_path)
-    monkeypatch.setattr(change, "has_terminal", lambda: False)
+    monkeypatch.setattr(console, "has_terminal", lambda: False)
 
     def run(command, *argv, stdin="", local=True, now=NOW):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
@@ -555,7 +555,6 @@ def test_put_without_a_terminal_wants_yes(run, stack, write):
 @pytest.mark.parametrize(("typed", "written"), [("yes", True), ("Y", True), ("no", False), ("maybe", False)])
 def test_put_asks(run, stack, write, monkeypatch, typed, written):
     """After the difference was shown."""
-    monkeypatch.setattr(change, "has_terminal", lambda: True)
     monkeypatch.setattr(Questions, "text", lambda _self, _prompt: typed)
     status, _, _ = run("put", write(GOOD))
     assert (status == 0) is written
@@ -607,7 +606,6 @@ def test_an_advanced_parameter_stays_one(run, stack, write):
 
 def test_put_notices_a_version_that_was_written_between_reading_and_writing(run, stack, write, monkeypatch):
     """Somebody else's change is not undone by a difference that did not show it."""
-    monkeypatch.setattr(change, "has_terminal", lambda: True)
     monkeypatch.setattr(
         Questions, "text", lambda _self, _prompt: stack.write(POLICY, '{"version": 1, "leeway_s": 9}') and "yes"
     )
@@ -615,6 +613,15 @@ def test_put_notices_a_version_that_was_written_between_reading_and_writing(run,
     assert status == 1
     assert "version 2 has been written meanwhile, by arn:aws:iam::111122223333:user/ops" in err
     assert "leeway_s" in stack.policy
+
+
+def test_put_says_that_the_parameter_was_deleted_meanwhile(run, stack, write, monkeypatch):
+    """No version was written, and there is none to look at."""
+    monkeypatch.setattr(Questions, "text", lambda _self, _prompt: stack.parameters.pop(POLICY) and "yes")
+    status, _, err = run("put", write(GOOD))
+    assert status == 1
+    assert "was deleted meanwhile. Put the document again" in err
+    assert POLICY not in stack.parameters
 
 
 def test_put_names_a_version_that_it_overtook_in_the_last_moment(run, stack, write):

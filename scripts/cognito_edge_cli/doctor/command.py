@@ -1,7 +1,6 @@
 """The command ``doctor``: walk a request's whole way, say what was expected, what is there, and what to do."""
 
 import json
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -24,6 +23,7 @@ from cognito_edge_cli.console import (
     answer_json,
     as_typed,
     aws_message,
+    has_colours,
     path_as_sent,
     run,
     say,
@@ -179,7 +179,7 @@ def _report(system: System, probes: Sequence[Probe], *, as_json: bool) -> int:
     if as_json:
         answer_json(json.dumps(document(system.stack.name, iso8601(began), checks), indent=2, ensure_ascii=False))
     else:
-        coloured = sys.stdout.isatty()
+        coloured = has_colours()
         answer(text(checks, colour=coloured), coloured=coloured)
     match result(checks):
         case Outcome.FAIL:

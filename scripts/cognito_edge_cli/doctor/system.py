@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import requests
 from botocore.exceptions import ClientError
+from cognito_edge.parameters import CLIENT_ID, POLICY, USER_POOL_ID
 
 from cognito_edge_cli import stack
 from cognito_edge_cli.console import ScriptError
@@ -21,7 +22,6 @@ from cognito_edge_cli.stack import DEFAULT_REGION, EMULATOR_KEY, Stack, is_loopb
 Document = dict[str, Any]
 T = TypeVar("T")
 
-POOL_ID, CLIENT_ID, POLICY = "user-pool-id", "client-id", "policy"
 _TIMEOUT_S = 12.0  # the gateway ends every request within 5 s; a cold start comes on top
 _LOG_TAIL_BYTES = 512_000
 _URL_HOST = re.compile(r"[a-z0-9]+\.lambda-url\.(?P<region>[a-z0-9-]+)\.on\.aws")
@@ -266,7 +266,7 @@ class System:
 
     def _read_parameters(self) -> Parameters:
         prefix = self.stack.parameter_prefix
-        names = {f"{prefix}/{name}": name for name in (POOL_ID, CLIENT_ID, POLICY)}
+        names = {f"{prefix}/{name}": name for name in (USER_POOL_ID, CLIENT_ID, POLICY)}
         answer = self.client("ssm", self.stack.parameter_region).get_parameters(Names=list(names))
         values = {names[parameter["Name"]]: parameter["Value"] for parameter in answer["Parameters"]}
         return Parameters(values, self._ahead(answer))

@@ -1,19 +1,16 @@
 """The command ``logs``: what the edge function logged, in all regions: by request, user, code or time; or one story."""
 
-import hashlib
-import os
-import re
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import click
-from botocore.exceptions import ClientError
+from cognito_edge.log import hash_of
 
 from cognito_edge_cli import stack
-from cognito_edge_cli.console import EXIT_FAILED, EXIT_OK, Command, ScriptError, answer, answer_json, aws_code, say
+from cognito_edge_cli.console import EXIT_FAILED, EXIT_OK, Command, ScriptError, answer, answer_json, has_colours, say
 from cognito_edge_cli.stack import Choice, system_options
+from cognito_edge_cli.user import UserPool
 
 from .cloudwatch import EdgeLogs, all_regions, group_of, output_of
 from .lines import Line, Merged, Seen, Selection, is_sub, is_sub_hash, moment_ms
@@ -22,7 +19,6 @@ from .text import Layout, story
 
 DECISIONS = ("forward", "refuse", "error", "preflight", "metadata")
 DEFAULT_LIMIT = 500
-_LIKE_A_REQUEST_ID = re.compile(r"-[\w=-]{31,}", re.ASCII)  # CloudFront's have 56 characters; no option is that long
 _DEFAULT_SINCE = "15m"
 _DEFAULT_SINCE_OF_A_REQUEST = "24h"  # whoever has a request id from a refusal seldom comes within minutes
 
@@ -44,16 +40,21 @@ Exit status: 0 done; 1 failed, or no such request; 2 wrong usage; 130 interrupte
 """
 
 
-def _term(_context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
+def _term(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
     if text is None:
         return None
     # It goes into CloudWatch's filter language, in quotes.
     if not text or not text.isprintable() or set(text) & {'"', "\\"}:
         raise click.BadParameter(f"expected printable text without quotes and backslashes, not {text!r}")
-    # One id in 64 begins with "-"; what looks like an option means that the value was forgotten.
-    if text.startswith("-") and not (parameter.name == "request_id" and _LIKE_A_REQUEST_ID.fullmatch(text)):
-        raise click.BadParameter(f"expected a value before {text}")
     return text
+
+
+def _moment(_context: click.Context, _parameter: click.Parameter, text: str | None) -> int | None:
+    return moment_ms(text, _now_ms()) if text else None
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
 
 
 def _known_regions(_context: click.Context, _parameter: click.Parameter, text: str | None) -> list[str]:
@@ -68,8 +69,8 @@ def _known_regions(_context: click.Context, _parameter: click.Parameter, text: s
 @click.option("--user", metavar="WHO", callback=_term, help="User name, sub, or the log's hash of it.")
 @click.option("--code", metavar="CODE", callback=_term, help="Code of a refusal, such as expired (docs/refusals.md).")
 @click.option("--decision", type=click.Choice(DECISIONS), help="What the edge did.")
-@click.option("--since", metavar="WHEN", help="15m, 2h, 3d, or a time.")
-@click.option("--until", metavar="WHEN", help="The same.")
+@click.option("--since", "since_ms", metavar="WHEN", callback=_moment, help="15m, 2h, 3d, or a time.")
+@click.option("--until", "until_ms", metavar="WHEN", callback=_moment, help="The same.")
 @click.option(
     "--all", "everything", is_flag=True, help="START, REPORT, tracebacks and other lines of the runtime, too."
 )
@@ -97,8 +98,8 @@ def logs(
     user: str | None,
     code: str | None,
     decision: str | None,
-    since: str | None,
-    until: str | None,
+    since_ms: int | None,
+    until_ms: int | None,
     everything: bool,
     limit: int,
     follow: bool,
@@ -111,7 +112,7 @@ def logs(
     """Show what the edge function logged, in all regions: by request, user, code or time, live; or one request's story."""
     if page and not system.local:
         raise click.UsageError("--page is for --local: deployed stacks have no trace page.")
-    if follow and until:
+    if follow and until_ms is not None:
         raise click.UsageError("--follow has no end, so --until cannot be one.")
     if everything and (user or code or decision):
         raise click.UsageError(
@@ -122,13 +123,10 @@ def logs(
     if page:
         answer(page_address(stack.LOCAL_FOLDER))
         return EXIT_OK
-    if since is None and not system.local:
-        since = _DEFAULT_SINCE_OF_A_REQUEST if request_id else _DEFAULT_SINCE
-    now_ms = int(time.time() * 1000)
-    since_ms = moment_ms(since, now_ms) if since else None
-    until_ms = moment_ms(until, now_ms) if until else None
+    if since_ms is None and not system.local:
+        since_ms = moment_ms(_DEFAULT_SINCE_OF_A_REQUEST if request_id else _DEFAULT_SINCE, _now_ms())
     if since_ms is not None and until_ms is not None and since_ms >= until_ms:
-        raise ScriptError("--since has to be before --until; as they are, nothing lies between them.")
+        raise click.UsageError("--since has to be before --until; as they are, nothing lies between them.")
     selection = Selection(
         request_id=request_id,
         sub_hash=_sub_hash(user, system) if user else None,
@@ -145,25 +143,16 @@ def logs(
 
 
 def _sub_hash(user: str, system: Choice) -> str:
-    """Return what the log calls a user: the first 16 hex digits of their sub's SHA-256 (``edge/cognito_edge/log.py``)."""
+    """Return what the log calls a user."""
     if is_sub_hash(user):
         return user
-    sub = user if is_sub(user) else _sub_of(user, system)
-    return hashlib.sha256(sub.encode()).hexdigest()[:16]
+    return hash_of(user if is_sub(user) else _sub_of(user, system))
 
 
 def _sub_of(user: str, system: Choice) -> str:
-    found = system.find()
-    try:
-        attributes = stack.admin_client(found).admin_get_user(UserPoolId=found.user_pool_id, Username=user)
-    except ClientError as error:
-        if aws_code(error) != "UserNotFoundException":
-            raise
-        raise ScriptError(
-            f"There is no user {user} in {found.name}'s pool. See `cognito-edge user list`; a user who was deleted, or who is"
-            " of another pool, can be named by their sub."
-        ) from None
-    sub = next((a.get("Value", "") for a in attributes.get("UserAttributes", []) if a["Name"] == "sub"), "")
+    pool = UserPool(system.find())
+    with pool.naming(user, "A user who was deleted, or who is of another pool, can be named by their sub."):
+        sub = pool.subject(user)
     if not sub:
         raise ScriptError(f"The pool does not say what {user}'s sub is. Name the sub itself.")
     return sub
@@ -246,7 +235,7 @@ class _Show:
     _layout: Layout = field(init=False)
 
     def __post_init__(self) -> None:
-        self._layout = Layout(regions=not self.local, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
+        self._layout = Layout(regions=not self.local, colour=has_colours())
 
     @property
     def tells_a_story(self) -> bool:

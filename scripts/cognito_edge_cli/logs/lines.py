@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from cognito_edge_cli.console import ScriptError
+import click
 
 _SPAN = re.compile(r"(\d{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -80,7 +80,7 @@ def moment_ms(text: str, now_ms: int) -> int:
     (100000, 60000, 0)
 
     Raises:
-        ScriptError: It is neither.
+        click.BadParameter: It is neither.
     """
     span = _SPAN.fullmatch(text.strip().lower())
     if span:
@@ -88,9 +88,9 @@ def moment_ms(text: str, now_ms: int) -> int:
     try:
         return milliseconds(datetime.fromisoformat(text.strip()))
     except ValueError:
-        raise ScriptError(
+        raise click.BadParameter(
             f"expected a span such as 15m, 2h or 3d, or a time such as 2026-11-21T13:00 (UTC unless it says otherwise), "
-            f"not {text!r}."
+            f"not {text!r}"
         ) from None
 
 

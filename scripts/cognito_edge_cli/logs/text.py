@@ -85,7 +85,7 @@ def _status(fields: Mapping[str, Any]) -> int:
 def _rest(fields: Mapping[str, Any]) -> list[str]:
     if "decision" not in fields:
         return []
-    steps = " ".join(f"{printable(name)}={ms}" for name, ms in _mapping(fields.get("ms")).items())
+    steps = " ".join(f"{printable(name)}={printable(ms)}" for name, ms in _mapping(fields.get("ms")).items())
     cache = " ".join(f"{printable(name)}:{printable(state)}" for name, state in _mapping(fields.get("cache")).items())
     more = " ".join(
         f"{printable(name)}={printable(value)}"

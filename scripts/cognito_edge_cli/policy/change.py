@@ -3,7 +3,7 @@
 import difflib
 import json
 
-from cognito_edge_cli.console import Questions, ScriptError, has_terminal, say
+from cognito_edge_cli.console import Questions, ScriptError, say
 
 from .cut_off import Document
 from .store import PolicyStore, Version
@@ -34,9 +34,8 @@ def write(store: PolicyStore, text: str, before: Version | None, *, yes: bool, a
         return
     say(_difference(before, text, store.name))
     if not yes:
-        if not has_terminal():
-            raise ScriptError("Nothing was written: there is no terminal to ask at. Add --yes if the change is meant.")
-        typed = Questions(from_stdin=False).text(f"Write this to {store.name} of {store.stack.name}? [yes/no]")
+        questions = Questions(from_stdin=False, instead="Nothing was written. Add --yes if the change is meant.")
+        typed = questions.text(f"Write this to {store.name} of {store.stack.name}? [yes/no]")
         if typed.lower() not in ("y", "yes"):
             raise ScriptError("Nothing was written.")
     number = store.put(text, over=before, advanced=advanced)

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Sequence
-from datetime import UTC
 
 import click
 from cognito_edge.policy import METHODS
@@ -126,7 +125,7 @@ def _history_of(store: PolicyStore) -> list[Version]:
 
 
 def _shown_time(version: Version) -> str:
-    return version.written_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return iso8601(version.written_at.timestamp())
 
 
 def _absent(store: PolicyStore) -> str:

@@ -130,6 +130,6 @@ def moment(text: str, now: float) -> int:
         when = int(time.timestamp())
     if not 0 < when <= soon:
         raise click.BadParameter(
-            f"{text} is not in the past (it is {int(now)} now, in seconds): it would shut out everybody"
+            f"{text} is not in the past (it is {int(now)} now, in seconds): it would shut everyone out"
         )
     return when

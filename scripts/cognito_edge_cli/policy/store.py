@@ -106,11 +106,14 @@ class PolicyStore:
                 " bytes, $0.05 a month; it stays one until it is deleted)."
             )
         before = self.current()
-        if _number(before) != _number(over):
+        if before is None and over is not None:
             raise ScriptError(
-                f"Nothing was written: version {_number(before)} has been written meanwhile, by"
-                f" {before.written_by if before else 'whoever deleted the parameter'}; the difference was taken against"
-                f" {_number(over)}. Look at it (`cognito-edge policy show`) and try again."
+                f"Nothing was written: {self.name} was deleted meanwhile. Put the document again to make it anew."
+            )
+        if before is not None and before.number != _number(over):
+            raise ScriptError(
+                f"Nothing was written: version {before.number} has been written meanwhile, by {before.written_by}; the"
+                f" difference was taken against {_number(over)}. Look at it (`cognito-edge policy show`) and try again."
             )
         try:
             written = self._client.put_parameter(

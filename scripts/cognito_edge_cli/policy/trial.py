@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import requests
 from cognito_edge.errors import KeysUnavailableError
 from cognito_edge.gateway import Gateway
 from cognito_edge.jwks import JwksError, KeySet, parse_jwks
@@ -20,11 +19,11 @@ from cognito_edge.policy import Policy, Route
 from cognito_edge.settings import Settings
 from cognito_edge.sigv4 import Credentials
 
-from cognito_edge_cli.stack import Stack
+from cognito_edge_cli.console import ScriptError
+from cognito_edge_cli.exchange import exchange
+from cognito_edge_cli.stack import Stack, keys_url
 
-_TIMEOUT_S = 5.0
-_MAX_KEYS_BYTES = 262_144
-KID = "policy.py"
+KID = "policy test"
 """The key that tokens of ``token_of`` name."""
 
 
@@ -60,22 +59,26 @@ class _AnySignature:
         return True
 
 
+def url_of_keys(stack: Stack, pool: Pool) -> str:
+    """Return where a pool publishes its keys."""
+    return keys_url(stack, pool.pool_id, f"https://cognito-idp.{pool.region}.amazonaws.com/{pool.pool_id}")
+
+
 def keys_of(stack: Stack, pool: Pool) -> KeySet:
     """Read a pool's keys from Cognito, or from the emulator.
 
     Raises:
         KeysUnavailableError: They cannot be read.
     """
-    base = stack.aws_endpoint_url or f"https://cognito-idp.{pool.region}.amazonaws.com"
-    url = f"{base.rstrip('/')}/{pool.pool_id}/.well-known/jwks.json"
+    url = url_of_keys(stack, pool)
     try:
-        with requests.Session() as session:
-            session.trust_env = not stack.is_local  # no proxy between us and the emulator
-            answer = session.get(url, timeout=_TIMEOUT_S, allow_redirects=False)
-        if answer.status_code != requests.codes.ok or len(answer.content) > _MAX_KEYS_BYTES:
-            raise KeysUnavailableError(f"{url} answered {answer.status_code}")
-        return parse_jwks(answer.content)
-    except (requests.RequestException, JwksError) as error:
+        status, body = exchange(url)
+        if status != 200:
+            raise KeysUnavailableError(f"{url} answered {status}")
+        return parse_jwks(body)
+    except ScriptError as error:
+        raise KeysUnavailableError(str(error)) from error
+    except JwksError as error:
         raise KeysUnavailableError(f"{url}: {error}") from error
 
 

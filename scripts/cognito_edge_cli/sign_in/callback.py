@@ -47,7 +47,7 @@ class CallbackServer:
         ScriptError: Every port is taken.
     """
 
-    def __init__(self, state: str, ports: Sequence[int] = REGISTERED_PORTS) -> None:
+    def __init__(self, state: str, ports: Sequence[int]) -> None:
         self._state = state.encode()
         self._arrived = threading.Event()
         self._lock = threading.Lock()

@@ -134,7 +134,7 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, number: float
 @click.option(
     "--timeout",
     type=float,
-    default=300.0,
+    default=SignIn.timeout,
     callback=_seconds,
     metavar="SECONDS",
     help="Wait so long for the browser (default: 300).",

@@ -15,10 +15,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from cognito_edge_cli.console import RefusedError, ScriptError, printable, say
+from cognito_edge_cli.exchange import exchange
 from cognito_edge_cli.stack import Stack
 
 from .callback import REGISTERED_PORTS, CallbackServer
-from .exchange import exchange
 from .id_token import published_keys, validate
 from .token_cache import Tokens
 
@@ -33,7 +33,7 @@ def sign_in(
     scope: str,
     clock: Callable[[], float],
     show_link: Callable[[str], None],
-    ports: Sequence[int] = REGISTERED_PORTS,
+    ports: Sequence[int],
     timeout_s: float,
 ) -> Tokens:
     """Return the tokens of whoever signs in at the hosted UI.

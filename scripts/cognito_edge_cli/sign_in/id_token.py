@@ -11,9 +11,9 @@ from jose.backends.base import Key
 from jose.exceptions import JOSEError
 
 from cognito_edge_cli.console import ScriptError
-from cognito_edge_cli.stack import Stack, is_loopback, sign_in_client
+from cognito_edge_cli.exchange import exchange
+from cognito_edge_cli.stack import Stack, keys_url
 
-from .exchange import exchange
 from .token_cache import Tokens, unverified_claims
 
 _ALGORITHM = "RS256"
@@ -38,7 +38,7 @@ def published_keys(stack: Stack, tokens: Tokens) -> list[Any]:
     issuer = unverified_claims(tokens.id_token).get("iss")
     if issuer not in stack.issuers:
         raise ScriptError(f"The ID token is from {issuer!r}; expected {' or '.join(stack.issuers)}. Nothing was kept.")
-    url = keys_url(stack, issuer)
+    url = keys_url(stack, stack.user_pool_id, issuer)
     status, body = exchange(url)
     try:
         keys = json.loads(body)["keys"]
@@ -47,13 +47,6 @@ def published_keys(stack: Stack, tokens: Tokens) -> list[Any]:
     if status != 200 or not isinstance(keys, list):
         raise ScriptError(f"{url}: expected status 200 and a JSON Web Key Set, got status {status}. Nothing was kept.")
     return keys
-
-
-def keys_url(stack: Stack, issuer: str) -> str:
-    """Return where the issuer publishes its keys; an emulator on this machine issues in AWS's name, with its own keys."""
-    endpoint = stack.aws_endpoint_url or sign_in_client(stack).meta.endpoint_url
-    base = f"{endpoint.rstrip('/')}/{stack.user_pool_id}" if is_loopback(endpoint) else issuer
-    return f"{base}/.well-known/jwks.json"
 
 
 def validate(tokens: Tokens, keys: list[Any], stack: Stack, *, nonce: str | None, now: float) -> None:

@@ -53,9 +53,6 @@ _REFUSALS = frozenset(
 class Asks(Protocol):
     """Gets an answer from whoever signs in; ``cognito_edge_cli.console.Questions`` is the real one."""
 
-    def secret(self, prompt: str) -> str:
-        """Return what is typed without an echo."""
-
     def new_secret(self, prompt: str) -> str:
         """Return a new secret, confirmed."""
 

@@ -6,10 +6,12 @@ from datetime import UTC, date, datetime
 from typing import Final
 
 from botocore.exceptions import ClientError
+from cognito_edge.parameters import CLIENT_ID, POLICY, USER_POOL_ID
 
+from cognito_edge_cli.console import aws_code
 from cognito_edge_cli.doctor.permissions import Says, open_to_all, says
 from cognito_edge_cli.doctor.report import Probe, Verdict, failed, passed, unseen, warned
-from cognito_edge_cli.doctor.system import CLIENT_ID, POLICY, POOL_ID, Document, FunctionUrl, System, as_list
+from cognito_edge_cli.doctor.system import Document, FunctionUrl, System, as_list
 from cognito_edge_cli.stack import DEFAULT_REGION
 
 from .distribution import behaviors
@@ -159,7 +161,7 @@ def _parameter_access(system: System) -> Iterator[Verdict]:
         name: says(
             system.role_statements, action="ssm:GetParameters", resource=_parameter_arn(system, name), context={}
         )
-        for name in (POOL_ID, CLIENT_ID, POLICY)
+        for name in (USER_POOL_ID, CLIENT_ID, POLICY)
     }
     if all(said is Says.YES for said in verdict.values()):
         yield passed("ssm:GetParameters on all three")
@@ -376,7 +378,7 @@ def _boundary(system: System) -> Iterator[Verdict]:
 
 def refused(error: ClientError) -> bool:
     """Say whether AWS refused for want of permission."""
-    code = str(error.response.get("Error", {}).get("Code", ""))
+    code = aws_code(error)
     return "AccessDenied" in code or "Unauthorized" in code or "NotAuthorized" in code
 
 

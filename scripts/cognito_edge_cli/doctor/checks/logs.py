@@ -9,8 +9,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cognito_edge_cli.console import aws_code
 from cognito_edge_cli.doctor.report import Probe, Verdict, failed, passed, warned
 from cognito_edge_cli.doctor.system import Document, System, UnseenError, moment
+from cognito_edge_cli.logs.cloudwatch import group_of
 
 _LOOK_BACK_S: Final = 3600
 _TOGETHER: Final = 8
@@ -19,9 +21,8 @@ _SWITCHED_OFF: Final = frozenset({"UnrecognizedClientException", "InvalidClientT
 
 
 def log_group(system: System) -> str:
-    """Return the log group of the edge function's replicas: us-east-1 stands in its name in every region."""
-    arn = system.output("EdgeFunctionVersionArn")
-    return f"/aws/lambda/us-east-1.{arn.split(':')[6]}"
+    """Return the log group of the edge function's replicas."""
+    return group_of(system.output("EdgeFunctionVersionArn"))
 
 
 def _regions(system: System) -> Iterator[Verdict]:
@@ -60,7 +61,7 @@ def _look_everywhere(system: System) -> list[str]:
             answer = clients[region].describe_log_groups(logGroupNamePrefix=group, limit=1)
             return any(one["logGroupName"] == group for one in answer["logGroups"])
         except ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code", ""))
+            code = aws_code(error)
             return False if code in _SWITCHED_OFF else code
         except BotoCoreError as error:
             return type(error).__name__

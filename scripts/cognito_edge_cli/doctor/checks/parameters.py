@@ -8,15 +8,23 @@ from cognito_edge.errors import GatewayError, KeysUnavailableError
 from cognito_edge.jwks import KeySet
 from cognito_edge.jws import UnverifiedToken, parse_compact
 from cognito_edge.log import hash_of
-from cognito_edge.parameters import Configuration, ParametersError, Pool, parse_parameters
+from cognito_edge.parameters import (
+    CLIENT_ID,
+    POLICY,
+    USER_POOL_ID,
+    Configuration,
+    ParametersError,
+    Pool,
+    parse_parameters,
+)
 from cognito_edge.text import iso8601
 from cognito_edge.verify import trusted_pool
 
 from cognito_edge_cli.doctor.refusals import fix_for
 from cognito_edge_cli.doctor.report import Probe, Verdict, failed, passed, unseen, warned
-from cognito_edge_cli.doctor.system import CLIENT_ID, POLICY, POOL_ID, System, UnseenError, moment
+from cognito_edge_cli.doctor.system import System, UnseenError, moment
 from cognito_edge_cli.policy.check import ADVANCED_BYTES, STANDARD_BYTES, Finding, Ids, Severity, check
-from cognito_edge_cli.policy.trial import Trial, keys_of, try_request
+from cognito_edge_cli.policy.trial import Trial, keys_of, try_request, url_of_keys
 
 # A signature is good for five minutes either way; a minute is more than any machine with NTP is off.
 _SKEW_WARN_S: Final = 60
@@ -31,12 +39,12 @@ _IS_ABOUT_SIZE: Final = re.compile(r"the document has [\d,]+ bytes")
 
 def _readable(system: System) -> Iterator[Verdict]:
     values, prefix = system.parameters.values, system.stack.parameter_prefix
-    missing = [name for name in (POOL_ID, CLIENT_ID, POLICY) if name not in values]
+    missing = [name for name in (USER_POOL_ID, CLIENT_ID, POLICY) if name not in values]
     for name in missing:
         if name == POLICY:
             fix = f"write one: {system.command('policy put FILE')}"
         else:
-            value = system.stack.user_pool_id if name == POOL_ID else system.stack.client_id
+            value = system.stack.user_pool_id if name == USER_POOL_ID else system.stack.client_id
             fix = _put(system, name, value)
         yield failed(
             f"there is no {prefix}/{name} in {system.stack.parameter_region}. Edges keep what they read last for a day; new"
@@ -52,31 +60,31 @@ def _well_formed(system: System) -> Iterator[Verdict]:
     values = dict(system.parameters.values)
     values.pop(POLICY, None)
     if len(values) < 2:
-        raise UnseenError(f"{POOL_ID} or {CLIENT_ID} is not there", "see parameters.readable")
+        raise UnseenError(f"{USER_POOL_ID} or {CLIENT_ID} is not there", "see parameters.readable")
     try:
         parse_parameters(values, policy_required=False)
     except ParametersError as error:
         yield failed(
             f"{error}. Edges keep what they read last for a day; new ones answer 503 configuration_unavailable",
-            f"{_put(system, POOL_ID, system.stack.user_pool_id)}\n{_put(system, CLIENT_ID, system.stack.client_id)}",
+            f"{_put(system, USER_POOL_ID, system.stack.user_pool_id)}\n{_put(system, CLIENT_ID, system.stack.client_id)}",
         )
     else:
         clients = [part.strip() for part in values[CLIENT_ID].split(",")]
-        yield passed(f"pool {values[POOL_ID].strip()}, client{'s' * (len(clients) > 1)} {', '.join(clients)}")
+        yield passed(f"pool {values[USER_POOL_ID].strip()}, client{'s' * (len(clients) > 1)} {', '.join(clients)}")
 
 
 def _own(system: System) -> Iterator[Verdict]:
     values, stack = system.parameters.values, system.stack
-    pool_id = values.get(POOL_ID, "").strip()
+    pool_id = values.get(USER_POOL_ID, "").strip()
     clients = [part.strip() for part in values.get(CLIENT_ID, "").split(",")]
     right = True
-    if POOL_ID in values and pool_id != stack.user_pool_id:
+    if USER_POOL_ID in values and pool_id != stack.user_pool_id:
         right = False
         yield failed(
-            f"{POOL_ID} is {pool_id[:80]!r}, and the stack's pool is {stack.user_pool_id}: tokens of its users are refused"
+            f"{USER_POOL_ID} is {pool_id[:80]!r}, and the stack's pool is {stack.user_pool_id}: tokens of its users are refused"
             " with wrong_issuer, and those of the other pool are let in",
-            _put(system, POOL_ID, stack.user_pool_id),
-            subject=POOL_ID,
+            _put(system, USER_POOL_ID, stack.user_pool_id),
+            subject=USER_POOL_ID,
         )
     if CLIENT_ID in values and stack.client_id not in clients:
         right = False
@@ -110,10 +118,10 @@ def _policy(system: System) -> str:
 
 def _findings(system: System) -> list[Finding]:
     values = system.parameters.values
-    ids = Ids(values[POOL_ID], values[CLIENT_ID]) if {POOL_ID, CLIENT_ID} <= set(values) else None
+    ids = Ids(values[USER_POOL_ID], values[CLIENT_ID]) if {USER_POOL_ID, CLIENT_ID} <= set(values) else None
     try:
         if ids is not None:
-            parse_parameters({POOL_ID: ids.user_pool_id, CLIENT_ID: ids.client_id}, policy_required=False)
+            parse_parameters({USER_POOL_ID: ids.user_pool_id, CLIENT_ID: ids.client_id}, policy_required=False)
     except ParametersError:
         ids = None  # said by parameters.well-formed; the policy is not to be blamed for it
     return check(_policy(system), ids, now=system.now)
@@ -245,10 +253,9 @@ def _keys_readable(system: System) -> Iterator[Verdict]:
         try:
             count = len(keys_once(system, pool))
         except KeysUnavailableError as error:
-            base = system.stack.aws_endpoint_url or f"https://cognito-idp.{pool.region}.amazonaws.com"
             yield failed(
                 f"{error}",
-                f"does the pool exist? curl -sS {base}/{pool.pool_id}/.well-known/jwks.json\nEdges go on with the keys"
+                f"does the pool exist? curl -sS {url_of_keys(system.stack, pool)}\nEdges go on with the keys"
                 " that they have for a day; new ones answer 503 keys_unavailable",
                 subject=pool.pool_id,
             )

@@ -1,4 +1,4 @@
-"""One HTTP request of a sign-in: it goes to the URL it names and nowhere else, and its answer is bounded."""
+"""One HTTP request to Cognito: it goes to the URL it names and nowhere else, and its answer is bounded."""
 
 from collections.abc import Mapping
 
