@@ -11,7 +11,7 @@ from .errors import (
     WrongTokenUseError,
 )
 from .parameters import Configuration
-from .policy import NO_CUT_OFF, CutOff, Route
+from .policy import CutOff, Route
 from .text import excerpt, iso8601
 
 # The most groups that a refusal names: it travels in a header.
@@ -85,8 +85,6 @@ def check_cut_off(claims: VerifiedClaims, cut_off: CutOff) -> None:
         RevokedTokenError: It has.
         MissingClaimError: Sign-ins before some time are cut off, and the token does not say when its was.
     """
-    if cut_off is NO_CUT_OFF:
-        return
     if claims.issued_at < cut_off.issued_before:
         raise RevokedTokenError(
             f"Tokens issued before {iso8601(cut_off.issued_before)} are no longer accepted. Sign in again."

@@ -126,7 +126,7 @@ class Exchange:
         self._failure = "no answer in time"
         try:
             threading.Thread(target=self._run, name="fetch", daemon=True).start()
-        except RuntimeError as error:  # no thread to be had: an outage like any other
+        except RuntimeError as error:  # no thread available: an outage like any other
             self._failure = f"{type(error).__name__}: {error}"
             self._done.set()
 
@@ -209,7 +209,7 @@ class Client:
 
     def open(self, endpoint: Endpoint) -> None:
         """Open a connection ahead of time. Failures are ignored."""
-        with contextlib.suppress(RuntimeError):  # no thread to be had
+        with contextlib.suppress(RuntimeError):  # no thread available
             threading.Thread(target=self._open, args=(endpoint,), name="open", daemon=True).start()
 
     def _open(self, endpoint: Endpoint) -> None:

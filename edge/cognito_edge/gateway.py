@@ -151,7 +151,7 @@ class Gateway:
 
         Raises:
             GatewayError: The rule asks for more than the caller proved; or no rule is about this path and method, which
-                only those learn who proved who they are.
+                only an identified caller learns.
         """
         try:
             rules = configuration.policy.rules_for(target)  # (3)

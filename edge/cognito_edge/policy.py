@@ -163,8 +163,9 @@ class Policy:
         self._as_written = _Patterns(rules, str)
         self._folded = _Patterns(rules, fold)
         # Two patterns that differ in case alone are one to a server that ignores case.
-        self._folded_patterns = [(tuple(map(fold, each.segments)), each.below) for each in rules] + [None]
-        self._has_capitals = any(tuple(map(fold, each.segments)) != each.segments for each in rules)
+        folded = [tuple(map(fold, each.segments)) for each in rules]
+        self._folded_patterns = [*((names, each.below) for names, each in zip(folded, rules, strict=True)), None]
+        self._has_capitals = any(names != each.segments for names, each in zip(folded, rules, strict=True))
 
     def rules_for(self, target: Target) -> PathRules:
         """Return the rules that decide about a target: those of the first pattern that matches.

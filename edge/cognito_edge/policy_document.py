@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .claims import LAST_SECOND
-from .policy import METHODS, NO_CUT_OFF, Cors, CutOff, Issuer, PathRules, Policy, Route
+from .policy import METHODS, Cors, CutOff, Issuer, PathRules, Policy, Route
 from .strict_json import StrictJsonError, parse_object
 
 TOKEN_USES = ("id", "access")
@@ -155,7 +155,7 @@ class _Parser:
             key: frozenset(self._texts(f"cut_off.{key}", item.get(key, []), empty=True))
             for key in ("sub", "origin_jti", "jti")
         }
-        return CutOff(**times, **names) if any((*times.values(), *names.values())) else NO_CUT_OFF  # type: ignore[arg-type]
+        return CutOff(**times, **names)  # type: ignore[arg-type]
 
     def _keys(self, place: str, item: Any, known: Sequence[str], required: Sequence[str] = ()) -> Mapping[str, Any]:
         if not isinstance(item, Mapping):
