@@ -11,8 +11,6 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-"""An environment variable with the values of ``python -m infra.bundle --bytecode``."""
-
 _FILES = {
     "docs/refusals.md": "cognito_edge_cli/doctor/refusals.md",
     "requirements/emulator.txt": "cognito_edge_local/locks/emulator.txt",
@@ -42,10 +40,11 @@ class WheelFiles(BuildHookInterface):  # type: ignore[type-arg]  # hatchling's o
 
 def _pack_edge(archive: Path) -> None:
     """Build the edge function's folder and pack it."""
-    # Here, not above: they need no installed package of ours, but the folders that ``initialize`` puts on the path.
+    # Imported here, because ``initialize`` puts their folders on the path first.
     from cognito_edge_cdk.bundling.assemble import assemble  # noqa: PLC0415
     from cognito_edge_cdk.bundling.folder import BundleError  # noqa: PLC0415
     from cognito_edge_cdk.bundling.installer import InstallError  # noqa: PLC0415
+    from cognito_edge_cdk.bundling.locks import LockError  # noqa: PLC0415
     from cognito_edge_cdk.bundling.packed import pack  # noqa: PLC0415
     from cognito_edge_cdk.bundling.recipe import edge_recipe  # noqa: PLC0415
     from cognito_edge_cdk.bundling.wheelhouse import WheelhouseError, download  # noqa: PLC0415
@@ -66,6 +65,6 @@ def _pack_edge(archive: Path) -> None:
             f"{error}\nBuilding the wheel needs what requirements/edge.txt names, from the package index or in "
             f"{recipe.wheelhouse}. A wheel that is built already needs neither."
         ) from None
-    except (BundleError, WheelhouseError) as error:
+    except (BundleError, LockError, WheelhouseError) as error:
         raise SystemExit(str(error)) from None
     pack(folder, archive)

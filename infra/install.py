@@ -37,7 +37,7 @@ class Place:
 
     Attributes:
         folder: Its name in the project.
-        locks: What it is made from. The last one names all that it holds; those before are parts of that one.
+        locks: What it is made from. An environment's last one names all that it holds; those before are parts of that one.
         about: A few words for the console.
         kind: ``environment``; ``packages`` for ``.venv``'s interpreter; ``versions``, a folder of packages for each entry of
             the lock; ``wheels``, those of the functions.

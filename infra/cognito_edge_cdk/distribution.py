@@ -1,6 +1,6 @@
 """The distribution and its behaviors: on every path but a public site's, the edge function runs and nothing is cached."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_cloudfront as cloudfront
@@ -18,6 +18,7 @@ def gateway_distribution(
     *,
     edge_function: lambda_.Function,
     functions: Mapping[str, lambda_.FunctionUrl],
+    urls: Collection[lambda_.FunctionUrl],
     access_control: cloudfront.CfnOriginAccessControl | None,
     site: Site | None,
     cors: Cors | None,
@@ -32,6 +33,7 @@ def gateway_distribution(
         scope: The gateway.
         edge_function: Runs at origin-request, in its current version.
         functions: Function URLs by CloudFront path pattern.
+        urls: The same, each once.
         access_control: Makes CloudFront sign; None where the edge function signs.
         site: Answers the paths that no pattern matches; without one a function does.
         cors: Adds CORS headers to the functions' answers.
@@ -47,9 +49,7 @@ def gateway_distribution(
         include_body=True,
     )
     headers_policy = response_headers_policy(scope, "Cors", cors) if cors else None
-    # One URL may be behind several patterns.
-    by_path = {url.node.path: url for url in functions.values()}
-    origins = {path: function_origin(scope, url, access_control) for path, url in by_path.items()}
+    origins = {url.node.path: function_origin(scope, url, access_control) for url in urls}
     behaviors = {
         pattern: _behavior(origins[url.node.path], edge_lambda, headers_policy) for pattern, url in functions.items()
     }

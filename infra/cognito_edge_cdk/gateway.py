@@ -27,7 +27,7 @@ INITIAL_POLICY: Final = '{"version": 1, "routes": [{"path": "/*"}]}'
 """The first value of ``P/policy``: every path needs a valid ID token.
 
 It never depends on an argument: CloudFormation writes a parameter only when its resource changes, so a redeploy does not
-undo what ``scripts/policy.py`` wrote since.
+undo what ``cognito-edge policy`` wrote since.
 """
 
 # The handler ends every request within 5 s; the rest is for the start of a new environment.
@@ -195,6 +195,7 @@ class EdgeGateway(Construct):
             self,
             edge_function=self.edge_function,
             functions=functions,
+            urls=urls,
             access_control=access_control,
             site=site,
             cors=cors,
@@ -229,7 +230,7 @@ class EdgeGateway(Construct):
             "GatewayUrl": (self.url, "Where the gateway answers"),
             "DistributionId": (self.distribution.distribution_id, "The CloudFront distribution"),
             "UserPoolId": (self.user_pool.user_pool_id, "The pool whose users may call"),
-            "ClientId": (self.clients[0].user_pool_client_id, "The app client that scripts/get_token.py signs in with"),
+            "ClientId": (self.clients[0].user_pool_client_id, "The app client that `cognito-edge token` signs in with"),
             "ParameterPrefix": (self.parameter_prefix, "SSM path of the gateway's parameters"),
             "Region": (self.parameter_region, "Region of the parameters"),
             "EdgeFunctionVersionArn": (

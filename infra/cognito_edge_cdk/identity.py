@@ -14,7 +14,7 @@ CALLBACK_URLS: Final = (
     "http://127.0.0.1:8976/callback",
     "http://127.0.0.1:8977/callback",
 )
-"""Where ``scripts/get_token.py`` listens. Cognito compares whole URLs, and documents no wildcard for loopback ports."""
+"""Where ``cognito-edge token`` listens. Cognito compares whole URLs, and documents no wildcard for loopback ports."""
 
 LOGOUT_URLS: Final = ("http://localhost:8976/",)
 

@@ -193,7 +193,7 @@ def _distribution_id_from_elsewhere(scope: Construct, distribution: cloudfront.D
     return cdk.Fn.get_stack_output(stack.stack_name, stack.get_logical_id(output), region=stack.region)
 
 
-def introduce_gateway(url: lambda_.FunctionUrl, *, role_name: str | None, distribution_id: str | None) -> None:
+def introduce_gateway(url: lambda_.FunctionUrl, *, role_name: str | None, distribution_id: str) -> None:
     """Tell the function behind a URL whose ``x-cognito-*`` headers to believe (``backend/identity.py``).
 
     Args:

@@ -109,15 +109,13 @@ def check_elsewhere(
             )
 
 
-def check_parameters_in(stack: cdk.Stack, user_pool: cognito.IUserPool | None) -> None:
+def check_parameters_in(stack: cdk.Stack, user_pool: cognito.IUserPool) -> None:
     """Refuse a stack for the parameters that has no region, or is in another region than the pool of this app."""
     if cdk.Token.is_unresolved(stack.region):
         raise Refused(
             f"parameters_in={stack.stack_name} has no region: the edge function has to know where to read; give that stack "
             "env=Environment(region=…)"
         )
-    if user_pool is None:
-        return
     resource = user_pool.node.default_child
     if isinstance(resource, cognito.CfnUserPool) and cdk.Stack.of(resource).region != stack.region:
         raise Refused(
@@ -136,7 +134,7 @@ def check_function_urls(functions: Mapping[str, lambda_.FunctionUrl]) -> None:
         resource = url.node.default_child
         if isinstance(resource, lambda_.CfnUrl):
             properties = {"AuthType": resource.auth_type, "Cors": resource.cors is not None}
-            _refuse(f"functions[{pattern!r}]", function_url_faults({"Properties": properties}, url.node.path))
+            _refuse(f"functions[{pattern!r}]", function_url_faults(properties, url.node.path))
 
 
 def check_pool_and_clients(
@@ -159,7 +157,7 @@ def check_user_pool(user_pool: cognito.IUserPool, *, self_sign_up: bool) -> None
     properties = {
         "AdminCreateUserConfig": {"AllowAdminCreateUserOnly": config.get("allowAdminCreateUserOnly")},
     }
-    _refuse("user_pool", user_pool_faults({"Properties": properties}, user_pool.node.path))
+    _refuse("user_pool", user_pool_faults(properties, user_pool.node.path))
 
 
 def check_clients(clients: Sequence[cognito.IUserPoolClient]) -> None:
@@ -170,7 +168,7 @@ def check_clients(clients: Sequence[cognito.IUserPoolClient]) -> None:
         resource = client.node.default_child
         if isinstance(resource, cognito.CfnUserPoolClient):
             properties = {"CallbackURLs": _resolved(resource, resource.callback_ur_ls)}
-            _refuse("clients", client_faults({"Properties": properties}, client.node.path))
+            _refuse("clients", client_faults(properties, client.node.path))
 
 
 def check_domain(domain_name: str | None, certificate: acm.ICertificate | None) -> None:

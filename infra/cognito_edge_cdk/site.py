@@ -15,7 +15,7 @@ class Site(Construct):
     """The bucket and the response headers policy of a public site; give it to ``EdgeGateway(site=…)``.
 
     A browser that navigates sends no ``Authorization`` header, so the edge function could verify nothing: keep what is not
-    public behind the API (``docs/example.md``). ``scripts/website.py`` puts the files into the bucket; CloudFormation does not.
+    public behind the API (``docs/example.md``). ``cognito-edge site`` puts the files into the bucket; CloudFormation does not.
 
     Attributes:
         bucket: The site's files.
@@ -49,7 +49,7 @@ class Site(Construct):
         self.headers = cloudfront.ResponseHeadersPolicy(
             self,
             "Headers",
-            comment="Security headers of the example's site",
+            comment="Security headers of the public site",
             security_headers_behavior=cloudfront.ResponseSecurityHeadersBehavior(
                 content_security_policy=cloudfront.ResponseHeadersContentSecurityPolicy(
                     content_security_policy=content_security_policy(connect_to), override=True
@@ -86,7 +86,7 @@ class Site(Construct):
         """Return the site's behavior; its distribution, and no other, gets access to the bucket."""
         return cloudfront.BehaviorOptions(
             origin=origins.S3BucketOrigin.with_origin_access_control(self.bucket),
-            # The cache key is the path; each file's Cache-Control says how long it is kept (scripts/website.py).
+            # The cache key is the path; each file's Cache-Control says how long it is kept (``cognito-edge site``).
             cache_policy=cloudfront.CachePolicy.CACHING_OPTIMIZED,
             response_headers_policy=self.headers,
             allowed_methods=cloudfront.AllowedMethods.ALLOW_GET_HEAD,

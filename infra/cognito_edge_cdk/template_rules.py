@@ -7,7 +7,7 @@ the gateway's own.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -49,9 +49,8 @@ _UNSUPPORTED: Final = {
 }
 
 
-def edge_function_faults(function: Resource) -> Iterator[str]:
+def edge_function_faults(properties: Resource) -> Iterator[str]:
     """Yield the properties that Lambda@Edge does not support: CDK accepts them, and the deployment fails."""
-    properties = function["Properties"]
     architectures = properties.get("Architectures") or ["x86_64"]
     if architectures != ["x86_64"]:
         yield f"the edge function is built for {', '.join(architectures)}; Lambda@Edge runs x86_64 only: remove the change"
@@ -65,14 +64,13 @@ def edge_function_faults(function: Resource) -> Iterator[str]:
         yield f"the edge function's timeout is {timeout_s} s; Lambda@Edge allows {_MAX_TIMEOUT_S} s at most"
 
 
-def function_url_faults(url: Resource, path: str) -> Iterator[str]:
+def function_url_faults(properties: Resource, path: str) -> Iterator[str]:
     """Yield what would open a function URL behind the gateway, or double its CORS headers.
 
     Args:
-        url: The ``AWS::Lambda::Url``.
+        properties: Of the ``AWS::Lambda::Url``.
         path: Its construct path, for messages.
     """
-    properties = url["Properties"]
     if properties.get("AuthType") != "AWS_IAM":
         yield (
             f"the function URL {path} has auth type {properties.get('AuthType')}, so that anyone could call it past the "
@@ -85,14 +83,14 @@ def function_url_faults(url: Resource, path: str) -> Iterator[str]:
         )
 
 
-def user_pool_faults(pool: Resource, path: str) -> Iterator[str]:
+def user_pool_faults(properties: Resource, path: str) -> Iterator[str]:
     """Yield that strangers may register themselves.
 
     Args:
-        pool: The ``AWS::Cognito::UserPool``.
+        properties: Of the ``AWS::Cognito::UserPool``.
         path: Its construct path, for messages.
     """
-    config = pool["Properties"].get("AdminCreateUserConfig") or {}
+    config = properties.get("AdminCreateUserConfig") or {}
     if config.get("AllowAdminCreateUserOnly") is not True:
         yield (
             f"user pool {path} lets strangers sign themselves up, so that anyone could get a valid token; set "
@@ -100,14 +98,14 @@ def user_pool_faults(pool: Resource, path: str) -> Iterator[str]:
         )
 
 
-def client_faults(client: Resource, path: str) -> Iterator[str]:
+def client_faults(properties: Resource, path: str) -> Iterator[str]:
     """Yield callbacks to which authorisation codes would travel in the clear.
 
     Args:
-        client: The ``AWS::Cognito::UserPoolClient``.
+        properties: Of the ``AWS::Cognito::UserPoolClient``.
         path: Its construct path, for messages.
     """
-    for url in client["Properties"].get("CallbackURLs") or []:
+    for url in properties.get("CallbackURLs") or []:
         if isinstance(url, str) and url.startswith("http://") and not _LOOPBACK.fullmatch(url):
             yield (
                 f"app client {path} has the callback {url}: authorisation codes would travel in the clear; use https, or "
@@ -150,7 +148,7 @@ def distribution_faults(
         if leads_to(origin["DomainName"], here, stage) & set(urls)
         for name in each(origin.get("Id"))
     }
-    guarded = guarded.union(*(targets(one) for one in behaviors if _runs(one, version)))
+    guarded = guarded.union(*(targets(one) for one in behaviors if _runs(_associations(one), version)))
     if any(having("Fn::Transform", config)):
         yield "the gateway's distribution holds an Fn::Transform: where it leads is decided at deploy; write it out"
     for behavior in behaviors:
@@ -166,8 +164,8 @@ def distribution_faults(
             yield from _unknown_origin_faults(origin, here, stage)
 
 
-def _runs(behavior: Resource, version: str) -> bool:
-    return any(association.get("LambdaFunctionARN") == {"Ref": version} for association in _associations(behavior))
+def _runs(associations: Iterable[Resource], version: str) -> bool:
+    return any(association.get("LambdaFunctionARN") == {"Ref": version} for association in associations)
 
 
 def _associations(behavior: Resource) -> list[Resource]:
@@ -236,7 +234,7 @@ def _pattern(behavior: Resource) -> str:
 def _behavior_faults(behavior: Resource, version: str) -> Iterator[str]:
     pattern = _pattern(behavior)
     associations = [one for one in _associations(behavior) if one.get("EventType") == "origin-request"]
-    if not any(association.get("LambdaFunctionARN") == {"Ref": version} for association in associations):
+    if not _runs(associations, version):
         yield (
             f"behavior {pattern} leads to a function behind the gateway without running the edge function at "
             "origin-request, so that no token is checked there; give the path to EdgeGateway in functions={…}"
@@ -331,14 +329,14 @@ class TemplateRules:
                 "into a stack of that stage (of nested stacks, only CDK's default synthesizer says where they are)"
             )
             return
-        yield from edge_function_faults(_resource(found[watched.edge_function]))
+        yield from edge_function_faults(found[watched.edge_function].properties)
         for constructs, rule in (
             (watched.urls, function_url_faults),
             (watched.pools, user_pool_faults),
             (watched.clients, client_faults),
         ):
             for construct in constructs:
-                yield from rule(_resource(found[construct]), _path(construct))
+                yield from rule(found[construct].properties, _path(construct))
         control = watched.access_control
         urls = {found[url]: _path(url) for url in watched.urls}
         inside = Inside(
@@ -364,10 +362,6 @@ class TemplateRules:
 
 def _path(construct: cdk.CfnResource) -> str:
     return (construct.node.scope or construct).node.path
-
-
-def _resource(place: Place) -> Resource:
-    return {"Properties": place.properties}
 
 
 def _logical_id(resource: cdk.CfnResource) -> str:

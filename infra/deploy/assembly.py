@@ -35,15 +35,15 @@ def cloud_assembly(deployment: Deployment, options: argparse.Namespace, scratch:
     output = scratch / "cdk.out"
     context = {"bytecode": "auto", **dict(options.context)}
     if deployment.emulated:
-        say("deploy: AWS_ENDPOINT_URL is on this machine: the login gets no style, which emulators lack")
+        say("synth: AWS_ENDPOINT_URL is on this machine: the login gets no style, which emulators lack")
         context.setdefault("login_branding", "none")
     if context["bytecode"] == "auto":
-        say(f"deploy: {describe_bytecode(lambda_interpreter())}")
+        say(f"synth: {describe_bytecode(lambda_interpreter())}")
     command = [sys.executable, "-m", "infra.app", "--output", str(output), *([] if checks else ["--fast"])]
     for key, value in context.items():
         command += ["--context", f"{key}={value}"]
     if subprocess.run(command, cwd=PROJECT, check=False).returncode:  # noqa: S603 - our own app
-        raise RefusedError("the app could not be synthesised; the reason stands above, and nothing was deployed")
+        raise RefusedError("the app could not be synthesised; the reason stands above, and nothing was changed")
     return output
 
 

@@ -32,13 +32,14 @@ def destroy(deployment: Deployment, options: argparse.Namespace) -> None:
         _check_same_place(outputs, options)
         if not deployment.confirm(f"Remove stack {STACK} from account {deployment.account_id}?", answer=STACK):
             raise RefusedError("nothing was removed")
-        teardown.let_go(deployment.client("cloudfront"), outputs["DistributionId"], say)  # (1)
-        if "SiteBucket" in outputs:
-            emptied = run_script("website.py", "empty", "--yes", *deployment.script_options)
-            say(f"destroy: site: {emptied.strip()}")
         with tempfile.TemporaryDirectory() as scratch:
-            # Without checks: what is removed need not be in order.
+            # First, because a wrong option must not leave a gateway that is switched off. Without checks: what is removed
+            # need not be in order.
             assembly = cloud_assembly(deployment, options, Path(scratch), checks=False)
+            teardown.let_go(deployment.client("cloudfront"), outputs["DistributionId"], say)  # (1)
+            if "SiteBucket" in outputs:
+                emptied = run_script("website.py", "empty", "--yes", *deployment.script_options)
+                say(f"destroy: site: {emptied.strip()}")
             deployment.cdk("destroy", "--app", str(assembly), "--all", "--force")  # (2)
     waiting = teardown.delete_edge_functions(deployment.client("lambda"), STACK, say)  # (3)
     remains = [

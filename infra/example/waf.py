@@ -105,7 +105,7 @@ METRIC_NAME: Final = "CognitoEdgeGateway"
 _WHY: Final = {
     "countries": "Requests from this country are not accepted.",
     "rate": "Too many requests from this address in five minutes. Wait some minutes, then go on more slowly.",
-    "managed": "The request looks like a known attack. If it is none, tell the operator the time and the path.",
+    "managed": "The request looks like a known attack. If it is not one, tell the operator the time and the path.",
 }
 
 

@@ -114,6 +114,10 @@ def test_the_example_is_deployed_changed_rolled_back_and_removed(account, tmp_pa
     elsewhere = account.run("destroy", "--yes", "-c", "backend_region=eu-west-1")
     assert elsewhere.returncode == 1
     assert "the function is in us-east-1, and these options say eu-west-1" in elsewhere.stderr
+    mistyped = account.run("destroy", "--yes", "--assembly", tmp_path / "oacc")
+    assert mistyped.returncode == 1
+    assert "there is no cloud assembly" in mistyped.stderr
+    assert account.running_version() == "2"  # and so the gateway still runs
     gone = account.done("destroy", "--yes", "--assembly", tmp_path / "oac")
     assert "has let go of its edge function" in gone.stderr
     assert f"user pool {pool} with about 0 users: `aws cognito-idp delete-user-pool" in gone.stderr

@@ -1,5 +1,6 @@
 """The interpreter that compiles a bundle's bytecode, and how it writes the ``.pyc`` files."""
 
+import functools
 import json
 import os
 import platform
@@ -132,6 +133,7 @@ def describe_bytecode(interpreter: Interpreter | None) -> str:
     return "no bytecode (no CPython 3.13 found, or not wanted): slower cold starts"
 
 
+@functools.cache
 def _probe(executable: str) -> Interpreter | None:
     if not os.access(executable, os.X_OK):
         return None

@@ -14,6 +14,8 @@ from .settings_file import settings_file
 def edge_folder(settings: Mapping[str, object], *, bytecode: str = "auto") -> Path:
     """Return the folder with these settings, for Lambda; an installed wheel's lasts as long as this process.
 
+    With ``cdk synth --no-staging`` the template names the folder itself, which is gone by then.
+
     Args:
         settings: The content of ``settings.json``.
         bytecode: ``auto``, ``none`` or the path of an interpreter; see ``interpreter_for``.

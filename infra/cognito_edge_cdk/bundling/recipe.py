@@ -49,14 +49,14 @@ def edge_recipe(
     )
 
 
-def backend_recipe(*, bytecode: str = "auto", wheelhouse: Path | None = None) -> Recipe:
+def backend_recipe(*, bytecode: str = "auto") -> Recipe:
     """Describe the example backend's bundle, always for Lambda; the arguments are those of ``edge_recipe``."""
     chosen = target("lambda")
     return Recipe(
         package=BACKEND_SOURCES,
         lock=BACKEND_LOCK,
         target=chosen,
-        wheelhouse=wheelhouse or default_wheelhouse(chosen),
+        wheelhouse=default_wheelhouse(chosen),
         files={},
         bytecode=interpreter_for("lambda", bytecode),
     )
