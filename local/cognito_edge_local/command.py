@@ -10,19 +10,30 @@ import click
 
 from .hosts import is_host_name
 from .launcher import places
+from .launcher.ports import HIGHEST_PORT
 
-_HIGHEST_PORT = 65_535
 _OTHERS_MAY_NOTHING = 0o077
 _INTERRUPTED = 130
+
+
+class _Place(click.Path):
+    """A path; the name of an option is none, though click takes it where a value was forgotten."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse what begins like an option."""
+        if isinstance(value, str) and value.startswith("-"):
+            self.fail(f"expected a path before {value}.", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def _port(name: str, default: int, whose: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return click.option(
         name,
-        type=click.IntRange(0, _HIGHEST_PORT),
+        type=click.IntRange(0, HIGHEST_PORT),
         metavar="PORT",
         default=default,
-        help=f"Port of {whose}. [default: {default}]",
+        show_default=True,
+        help=f"Port of {whose}.",
     )
 
 
@@ -57,7 +68,7 @@ def _host_names(_context: click.Context, _option: click.Parameter, given: tuple[
 )
 @click.option(
     "--state-dir",
-    type=click.Path(path_type=Path),
+    type=_Place(path_type=Path),
     metavar="DIR",
     default=places.state_dir,
     show_default=".local in the project's folder",
@@ -65,7 +76,7 @@ def _host_names(_context: click.Context, _option: click.Parameter, given: tuple[
 )
 @click.option(
     "--cache-dir",
-    type=click.Path(path_type=Path),
+    type=_Place(path_type=Path),
     metavar="DIR",
     default=places.cache_dir,
     show_default=".local/cache in the project's folder",
@@ -80,13 +91,13 @@ def _host_names(_context: click.Context, _option: click.Parameter, given: tuple[
 )
 @click.option(
     "--settings",
-    type=click.Path(path_type=Path),
+    type=_Place(path_type=Path),
     metavar="FILE",
     help="JSON object of settings for the local edge function, such as a short settings_lifetime_s.",
 )
 @click.option(
     "--assembly",
-    type=click.Path(path_type=Path, resolve_path=True),
+    type=_Place(path_type=Path, resolve_path=True),
     metavar="DIR",
     help="Deploy this cloud assembly (cdk synth --output DIR) instead of the project's own: one stack of yours with an "
     "EdgeGateway in it, the outputs of its add_outputs(), and an output FunctionUrl<Name> for each function URL.",

@@ -42,7 +42,7 @@ from .lambda_runtime.runtime_api import EdgeFunctionError
 from .launcher import build, places, ports, processes, serving, signals
 from .launcher.build import BuildError
 from .launcher.console import Console, EdgeLog, how_to_use, short
-from .launcher.ports import PortError, PortRequest
+from .launcher.ports import HIGHEST_PORT, PortError, PortRequest
 from .launcher.state_folder import AlreadyRunningError, Outputs, StateFolder
 from .launcher.tasks import cancel, first_of, together
 from .origins.principals import IamPolicies, StaticCredentials
@@ -53,7 +53,6 @@ from .trace.server import TraceEndpoint
 _AFTER_A_KILL_PATIENCE_S = 3.0
 """How long to wait for ports when the last run was killed: its guards may still be at work."""
 _SERVICES = ("ssm", "s3", "cloudformation", "lambda", "iam", "sts", "cognito-idp", "cloudfront")
-_HIGHEST_PORT = 65_535
 
 
 @dataclass(frozen=True)
@@ -470,7 +469,7 @@ class System:
 
     def _further_door(self, index: int, name: str) -> socket.socket:
         first = self._options.function_url_port
-        number = min(first + index, _HIGHEST_PORT) if first else 0
+        number = min(first + index, HIGHEST_PORT) if first else 0
         return self._listen(number, f"the function URL {name!r}", "--function-url-port")
 
     async def _serve(self, *group: tuple[uvicorn.Config, socket.socket, str]) -> None:

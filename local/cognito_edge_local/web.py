@@ -65,12 +65,13 @@ def routed(routes: Sequence[BaseRoute], refuse: Callable[[str, int, Mapping[str,
 
     async def on_http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for these alone
-        sentence = error.detail
+        sentence, headers = error.detail, error.headers
         if error.status_code == 404:
             sentence = f"Not here. This server has {', '.join(sorted(route.path for route in request.app.routes))}."
-        elif error.status_code == 405 and error.headers:
-            sentence = f"{request.scope['path']} takes {error.headers['Allow']}."
-        return refuse(sentence, error.status_code, error.headers)
+        elif error.status_code == 405 and headers:
+            allowed = ", ".join(sorted(headers["Allow"].split(", ")))  # Starlette has them as a set
+            sentence, headers = f"{request.scope['path']} takes {allowed}.", {"Allow": allowed}
+        return refuse(sentence, error.status_code, headers)
 
     async def on_body_error(_request: Request, error: Exception) -> Response:
         return refuse(str(error), 413, None)

@@ -19,6 +19,10 @@ from cognito_edge_local.launcher import places
         ("--allow-host", "http://my.test"),
         ("--allow-host", "my.test:80"),
         ("--parent-pid", "make"),
+        ("--state-dir", "--quiet"),
+        ("--cache-dir", "--signing"),
+        ("--settings", "--quiet"),
+        ("--assembly", "--port"),
     ],
 )
 def test_wrong_value_is_a_usage_error_that_names_its_option(capsys, option, value):

@@ -12,6 +12,7 @@ from cognito_edge_local import peer
 
 HOST = "127.0.0.1"
 """The only address that anything in ``local/`` binds."""
+HIGHEST_PORT = 65_535
 _BACKLOG = 2048
 _LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp
 
@@ -69,7 +70,7 @@ def listen(request: PortRequest, *, patience_s: float = 0.0) -> socket.socket:
             raise PortError(_complaint(request, error)) from error
         except OverflowError as error:
             server.close()
-            raise PortError(f"{request.option} {request.port}: a port is a number from 0 to 65535.") from error
+            raise PortError(f"{request.option} {request.port}: a port is a number from 0 to {HIGHEST_PORT}.") from error
         server.setblocking(False)
         return server
 

@@ -1,4 +1,4 @@
-"""Who asks the running system to stop: a signal, or the parent that it was to run no longer than."""
+"""What stops the running system: a signal, or the end of its parent."""
 
 import asyncio
 import contextlib

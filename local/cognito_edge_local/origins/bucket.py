@@ -114,7 +114,7 @@ class BucketDoor:
             1. The request is for this bucket, and asks for an object.
             2. It is signed with a key that this door knows.
             3. The bucket's policy, as deployed, lets its signer read this key.
-            4. The object is there. That it is not, only those learn who may list the bucket.
+            4. The object is there. Only callers who may list the bucket learn that it is missing.
         """
         if incoming.headers.getlist("host") != [self.host]:  # (1)
             raise _RefusedError(404, "NoSuchBucket", "The specified bucket does not exist", f"Host must be {self.host}")

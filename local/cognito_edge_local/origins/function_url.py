@@ -303,7 +303,7 @@ class FunctionUrlDoor:
         except SignatureRefusedError as refused:
             why = refused.why
             if refused.authorization is not None and refused.credential is not None:
-                # Up to a thousand trial signatures, and hashes of the body: not in the event loop.
+                # Thousands of trial signatures at worst, and hashes of the body: not in the event loop.
                 why += "\n  " + (
                     await asyncio.to_thread(explain, request, refused.authorization, refused.credential, hosts)
                 )

@@ -51,6 +51,8 @@ def explain(
     ]
     for count in range(3):
         for made in combinations(mistakes, count):
+            if count == 2 and made[0][1].keys() <= made[1][1].keys():
+                continue  # the second alone was tried
             theirs = ours.copy()
             for _, changed in made:
                 theirs |= changed
