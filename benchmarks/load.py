@@ -255,24 +255,33 @@ def short(command: str) -> str:
 
 
 def growth(snapshots: Sequence[Snapshot], seconds: float) -> dict[str, tuple[float, float]]:
-    """Return by name the MB of a process in the second fifth of a run and in its last fifth: medians of the means."""
+    """Return the MB of each series that has both, in the second fifth of a run and in its last fifth: medians."""
     early: dict[str, list[float]] = {}
     late: dict[str, list[float]] = {}
     for at, found in snapshots:
         fifth = early if 0.2 * seconds <= at < 0.4 * seconds else late if 0.8 * seconds <= at < seconds else {}
-        for name in {name for name, _ in found.values()}:
-            mean = statistics.fmean(megabytes for other, megabytes in found.values() if other == name)
-            fifth.setdefault(name, []).append(mean)
-    return {name: (statistics.median(early[name]), statistics.median(late[name])) for name in early.keys() & late}
+        for name, megabytes in series(found):
+            fifth.setdefault(name, []).append(megabytes)
+    return {
+        name: (statistics.median(early[name]), statistics.median(late[name])) for name in sorted(early.keys() & late)
+    }
+
+
+def series(found: Mapping[int, tuple[str, float]]) -> Iterator[tuple[str, float]]:
+    """Yield the MB of each process, as "name (pid)", and of each name the mean of its processes."""
+    for pid, (name, megabytes) in found.items():
+        yield f"{name} ({pid})", megabytes
+    for name in {name for name, _ in found.values()}:
+        yield name, statistics.fmean(megabytes for other, megabytes in found.values() if other == name)
 
 
 def growth_faults(snapshots: Sequence[Snapshot], seconds: float) -> list[str]:
     """Say which processes grew, and whether they pile up.
 
-    Processes of one name do the same work, and workers come and go with the calls, so their mean is judged. It may be 10 %
-    and 8 MB more in the last fifth of a run than in the second; the first is for warming up. The rest is for the allocator,
-    which gives little back, and for the emulator, which holds CloudWatch's logs in memory: 3 to 4 KB a request, 13 MB in two
-    minutes. A leak of one 64 KB body in ten requests would be 20 MB.
+    Each process that lives in both fifths is judged. Workers come and go with the calls, so the mean of those of one name
+    is judged too. Either may be 10 % and 8 MB more in the last fifth of a run than in the second; the first is for warming
+    up. The rest is for the allocator, which gives little back, and for the emulator, which holds CloudWatch's logs in
+    memory: 3 to 4 KB a request, 13 MB in two minutes. A leak of one 64 KB body in ten requests would be 20 MB.
     """
     if not snapshots:
         return ["there is no sample of the memory"]
@@ -330,7 +339,7 @@ def run(state: Path, rate: float, seconds: float) -> int:
         f"ms from when a turn was due to its end: median {cuts[49]:.0f}, p90 {cuts[89]:.0f}, p99 {cuts[98]:.0f}", end=""
     )
     print(f"; begun {late:.0f} late at most\nresident MB of a process in the second and in the last fifth of the run:")
-    for name, pair in sorted(growth(snapshots, seconds).items()):
+    for name, pair in growth(snapshots, seconds).items():
         print("  {:7.1f} {:7.1f}".format(*pair), f" {name}")
     print(*(f"FAULT: {fault}\n" for fault in found), sep="", end="")
     print("load: not as it should be" if found else "load: no error, nothing lost, nothing grew")

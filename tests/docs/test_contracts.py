@@ -224,9 +224,9 @@ def test_every_argument_of_the_construct_is_listed():
     assert [names(row[0])[0] for row in rows(parts)] == [f"Cors.{name}" for name in cors] + [f"Site.{n}" for n in site]
 
 
-# Lambda's and the SDK's own, and what one process of ours tells another.
+# Lambda's, the SDK's and pytest's own, and what one process of ours tells another.
 NOT_SET_BY_PEOPLE = re.compile(
-    r"AWS_(?:ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|REGION|LAMBDA_\w+)|GATEWAY_P\w+|CDK_OUTDIR|JSII_NODE|PATH|PYTHON\w+|CI"
+    r"AWS_(?:ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|REGION|LAMBDA_\w+)|GATEWAY_P\w+|CDK_OUTDIR|JSII_NODE|PATH|PYTHON\w+|PYTEST_XDIST_WORKER|CI"
 )
 
 
@@ -235,7 +235,7 @@ def test_every_environment_variable_is_listed():
     reading = r'(?:environ(?:\.get|\.pop)?[(\[]\s*|(?=.* in os\.environ\b))"([A-Z_]+)"'
     read_by_code = {
         name
-        for folder in ("edge", "infra", "backend", "local", "scripts", "tests/support")
+        for folder in ("edge", "infra", "backend", "local", "scripts", "tests")
         for path in (PROJECT / folder).rglob("*.py")
         for name in re.findall(reading, path.read_text(encoding="utf-8"))
         if not NOT_SET_BY_PEOPLE.fullmatch(name)
@@ -273,10 +273,15 @@ def test_the_layout_names_what_exists():
     ] == []
 
 
-def test_the_layout_has_every_file_of_the_edge():
+@pytest.mark.parametrize(
+    "folder",
+    ["edge/cognito_edge/", "infra/cognito_edge_cdk/", "scripts/cognito_edge_cli/", "local/cognito_edge_local/"],
+)
+def test_the_layout_has_every_file_at_the_root_of(folder):
     """A stranger finds each by what stands beside it."""
-    files = {path.name for path in (PROJECT / "edge" / "cognito_edge").iterdir() if path.is_file()}
-    assert set(layout()["edge/cognito_edge/"]) == files - {"__init__.py", "py.typed", "settings.json"}
+    files = {path.name for path in (PROJECT / folder).iterdir() if path.is_file()}
+    named = {name for name in layout()[folder] if "/" not in name}
+    assert named == files - {"__init__.py", "py.typed", "settings.json"}
 
 
 def test_the_layout_has_every_folder_of_the_packages():

@@ -50,6 +50,11 @@ def test_the_first_paragraph_is_what_the_tables_show():
     logins = (http, rest, "ALB, Cognito action")
     assert month[ours][1] < min(month[way][1] for way in logins)
     assert month[ours][2] > month["ALB, Cognito action"][2]
+    # Ten million use up the allowances that only the gateway has, so the list prices tell the two apart from there on.
+    balancer = float(re.search(r"A load balancer costs \$[\d.]+ a month .* and \$([\d.]+) for a million\.", PAGE)[1])
+    ahead = month["ALB, Cognito action"][1] - month[ours][1]
+    assert round(10 + ahead / (million[ours] - balancer)) == 18
+    assert "about eighteen million on" in PAGE.partition("\n| |")[0]
     assert month["Cognito users, the same for all"][2] > max(month[way][2] for way in (ours, *logins))
 
 

@@ -419,8 +419,8 @@ def test_every_context_key_that_is_used_exists():
     assert len(named) >= 5
 
 
-def test_the_app_of_the_readme_is_the_one_that_is_tried():
-    """tests/infra/test_wheel.py runs that of docs/deploy.md."""
+def test_the_app_of_the_deploy_page_is_the_one_that_is_tried():
+    """tests/infra/test_wheel.py runs that of the README."""
 
     def apps(document: str) -> list[str]:
         return [body for kind, body in fences(read(document)) if kind == "python" and "app.synth()" in body]
@@ -581,9 +581,12 @@ def examples(epilog: str) -> Iterator[str]:
 
 def test_no_command_shows_an_example_that_it_does_not_take(parse, capsys):
     """The examples of ``--help``, by the same parsers; each command has some."""
+    count = 0
     for name in cli.cli.list_commands(None):
         epilog = cli.cli.get_command(None, name).epilog
         found = [words for example in examples(epilog) for words in commands(example)]
         assert found, name
         for words in found:
             assert parse(words) == 0, capsys.readouterr().err
+        count += len(found)
+    assert count > 30

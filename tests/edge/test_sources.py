@@ -53,6 +53,21 @@ def test_credentials_are_read_from_the_environment_each_time(aws, monkeypatch):
     assert credentials_from_environment().session_token is None
 
 
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+@pytest.mark.parametrize("value", [None, ""])
+def test_missing_credentials_are_named_and_never_shown(aws, monkeypatch, name, value):
+    """Both halves are needed, and an empty one is missing; the message names both variables, and holds no value."""
+    if value is None:
+        monkeypatch.delenv(name)
+    else:
+        monkeypatch.setenv(name, value)
+    with pytest.raises(CredentialsUnavailableError) as caught:
+        credentials_from_environment()
+    assert "AWS_ACCESS_KEY_ID" in caught.value.internal
+    assert "AWS_SECRET_ACCESS_KEY" in caught.value.internal
+    assert [part for part in CREDENTIALS if part in caught.value.internal + str(caught.value)] == []
+
+
 @pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"])
 def test_credentials_are_the_environments_at_each_call(aws, monkeypatch, name):
     """A change of any one part counts at once, and so does its end."""
@@ -396,11 +411,11 @@ class ByHost(Client):
         self.servers = servers
         self.called = []
 
-    def connect(self, endpoint_of, timeout_s):
-        self.called.append(endpoint_of.host)
-        if endpoint_of.host not in self.servers:
+    def connect(self, endpoint, timeout_s):
+        self.called.append(endpoint.host)
+        if endpoint.host not in self.servers:
             raise OSError("no such host")
-        return super().connect(parse_endpoint(self.servers[endpoint_of.host].url), timeout_s)
+        return super().connect(parse_endpoint(self.servers[endpoint.host].url), timeout_s)
 
 
 @pytest.fixture

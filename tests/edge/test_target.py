@@ -1,7 +1,9 @@
 """edge/cognito_edge/target.py and edge/cognito_edge/readings.py: the one form of a target that is judged, signed and sent, and how else it can be read."""
 
+import gc
 import re
 import sys
+import tracemalloc
 from unicodedata import category, normalize
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
@@ -780,6 +782,40 @@ def test_a_method_refusal_comes_from_the_group_that_the_readings_agree_on():
     with pytest.raises(MethodNotAllowedError) as caught:
         policy.rules_for(canonical_target("/a/x", "")).route_for("POST")
     assert "POST" not in caught.value.allow
+
+
+# --- what is remembered ------------------------------------------------------------------------------------------------
+
+
+def held_bytes(call) -> int:
+    """Return how much more memory is held after *call* than before it."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        call()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("path", "requests"),
+    [
+        ("/{}", 80_000),
+        ("/{}" + "/a" * 55, 1_000),  # many names in what is short enough to be kept
+        ("/{}" + "/a" * 4_000, 300),  # as long as a target may be
+        ("/{}" + "/Ab" * 500, 250),  # twice as many, for servers that ignore case
+    ],
+)
+def test_targets_asked_for_once_fill_no_memory(path, requests):
+    """Anyone may ask for anything: hundreds of targets hold less than four megabytes."""
+
+    def ask() -> None:
+        for number in range(requests):
+            canonical_target(path.replace("{}", str(number)), "")
+
+    assert held_bytes(ask) < 4_000_000
 
 
 def test_a_target_asked_for_again_is_judged_as_the_first_time():

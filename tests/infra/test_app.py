@@ -1,22 +1,14 @@
 """The app synthesises to the same bytes in any folder, and the template passes the tools."""
 
-import ast
 import json
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.infra.rig import PROJECT, run_module
 
 # CDK adds a DependsOn for a role that a property already refers to, which is redundant.
 DOUBLE_DEPENDENCY = "W3005"
-
-OUR_PACKAGES = {
-    *("backend", "benchmarks", "cognito_edge", "cognito_edge_cdk", "cognito_edge_cli", "cognito_edge_local"),
-    *("infra", "tests"),
-}
 
 
 def test_cfn_lint_finds_nothing(assembly):
@@ -68,33 +60,6 @@ def test_cdk_json_names_the_app_and_no_account():
     document = json.loads((PROJECT / "cdk.json").read_bytes())
     assert document["app"].endswith("python -m infra.app")
     assert not [key for key in document["context"] if "account=" in key]
-
-
-def imports(folder):
-    """Return (file, module) for every absolute import below a folder of ``infra/``."""
-    found = set()
-    for file in (PROJECT / "infra" / folder).rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.level == 0:
-                found.add((file.name, node.module))
-            elif isinstance(node, ast.Import):
-                found |= {(file.name, alias.name) for alias in node.names}
-    return found
-
-
-@pytest.mark.parametrize(
-    ("folder", "own"),
-    [
-        ("cognito_edge_cdk", {"cognito_edge.settings", "cognito_edge_cdk"}),
-        ("deploy", {"cognito_edge_cdk.bundling"}),
-        ("example", {"cognito_edge_cdk", "infra.deploy.node"}),
-    ],
-)
-def test_each_folder_imports_only_what_is_below_it(folder, own):
-    """The construct stands alone, and deploying runs the app as a process: neither imports the example."""
-    ours = {(file, module) for file, module in imports(folder) if module.partition(".")[0] in OUR_PACKAGES}
-    assert ours
-    assert {one for one in ours if not any(f"{one[1]}.".startswith(f"{name}.") for name in own)} == set()
 
 
 def test_context_without_a_value_is_wrong_usage():

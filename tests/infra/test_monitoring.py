@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from cognito_edge.fetch import Client
 
-from infra.example import alarms, waf
-from infra.example.stack import CONTEXT, build
-from tests.infra.rig import PROJECT, Template
+from infra.example import alarms
+from infra.example.stack import build
+from tests.infra.rig import Template
 from tests.infra.test_app import DOUBLE_DEPENDENCY
 from tests.infra.test_waf import EVERYTHING
 from tests.infra.variants import app_in
@@ -403,16 +403,6 @@ class TestValues:
         """A wrong value is refused before anything is made."""
         with pytest.raises(ValueError, match=says):
             alarms.from_context(context)
-
-
-def test_every_context_value_of_firewall_and_monitoring_is_documented():
-    """The table of docs/settings.md has it, and the stack knows it."""
-    table = [
-        line for line in (PROJECT / "docs" / "settings.md").read_text("utf-8").splitlines() if line.startswith("| `")
-    ]
-    for key in (*waf.CONTEXT, *alarms.CONTEXT):
-        assert key in CONTEXT
-        assert [line for line in table if line.startswith(f"| `{key}` |")], key
 
 
 def test_the_monitoring_stacks_come_after_the_gateways(monitored):

@@ -110,7 +110,7 @@ def test_a_gateway_with_a_site_beside_it_has_no_faults(access_control):
     ],
 )
 @MODES
-def test_a_behaviour_that_breaks_one_rule_is_named(changes, message, access_control):
+def test_a_behavior_that_breaks_one_rule_is_named(changes, message, access_control):
     """One fault, about that behavior."""
     (fault,) = faults(behavior(**changes), access_control=access_control)
     assert message in fault

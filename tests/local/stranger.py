@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 NOBODY = 65_534
-_PYTHON = "/usr/bin/env python3"
 
 only_root_can_play_one = pytest.mark.skipif(
     os.geteuid() != 0, reason="only root can run a program as another user; the tests with a pretended uid say the same"

@@ -9,7 +9,6 @@ import json
 import re
 import stat
 import string
-import time
 from types import SimpleNamespace
 from urllib.parse import quote, urlsplit
 
@@ -32,6 +31,7 @@ from hypothesis import strategies as st
 from tests.local.door_support import ACCOUNT, BOTH, CREDENTIAL, FUNCTION_ARN, REGION, URL_HOST, sign_botocore
 from tests.local.loop_thread import LoopThread
 from tests.local.twin_rig import RawOrigin, changes, send
+from tests.support.waiting import wait_until
 
 TOKEN = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImsifQ.eyJzdWIiOiJwbGFudGVkLXN1YiJ9.c2lnbmF0dXJlLXRoYXQtbm9ib2R5LW1heS1zZWU"
 REFERER_CODE = "planted-referer-code"
@@ -580,9 +580,7 @@ def stream(served):
     yield open_
     for connection in connections:
         connection.close()
-    give_up = time.monotonic() + 10
-    while served.endpoint._streams and time.monotonic() < give_up:
-        served.loop.run(asyncio.sleep(0))
+    assert wait_until(lambda: not served.endpoint._streams, seconds=10)
 
 
 def test_requests_arrive_as_they_come(served, stream):
@@ -613,13 +611,13 @@ def test_readers_are_bounded(served, stream):
         stream()()
     assert call(served, "/live").status_code == 503
     stream.connections.pop().close()
-    give_up = time.monotonic() + 10
-    while True:
+
+    def let_in():
         headers = {"Authorization": f"Bearer {served.endpoint.secret}"}
         with requests.get(served.url + "/live", headers=headers, stream=True, timeout=10) as answer:
-            if answer.status_code == 200:
-                break
-        assert time.monotonic() < give_up
+            return answer.status_code == 200
+
+    assert wait_until(let_in, seconds=10)
 
 
 def test_open_streams_do_not_hold_up_the_end(tmp_path):
