@@ -41,7 +41,8 @@ test: for-test ## Run every test (TEST_ARGS="tests/edge")
 	@$(BIN)/python -m infra.deploy.toolkit
 	@$(BIN)/python -m pytest -n 3 --dist loadfile $(TEST_ARGS)
 
-check: format-check lint types web-check test synth ## Exactly what CI runs: format, lint, types (the page's too), tests, synth
+# synth before test: it compiles CDK once, where each of the tests' workers would.
+check: format-check lint types web-check synth test ## Exactly what CI runs: format, lint, types (the page's too), synth, tests
 	@echo "check: all passed"
 
 format: for-test ## Format the code
