@@ -268,11 +268,12 @@ def growth(snapshots: Sequence[Snapshot], seconds: float) -> dict[str, tuple[flo
 
 
 def series(found: Mapping[int, tuple[str, float]]) -> Iterator[tuple[str, float]]:
-    """Yield the MB of each process, as "name (pid)", and of each name the mean of its processes."""
-    for pid, (name, megabytes) in found.items():
-        yield f"{name} ({pid})", megabytes
+    """Yield of each name the mean of its processes, in MB, and where there are several also each, as "name (pid)"."""
     for name in {name for name, _ in found.values()}:
-        yield name, statistics.fmean(megabytes for other, megabytes in found.values() if other == name)
+        sizes = {pid: megabytes for pid, (other, megabytes) in found.items() if other == name}
+        yield name, statistics.fmean(sizes.values())
+        if len(sizes) > 1:
+            yield from ((f"{name} ({pid})", megabytes) for pid, megabytes in sizes.items())
 
 
 def growth_faults(snapshots: Sequence[Snapshot], seconds: float) -> list[str]:
